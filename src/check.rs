@@ -287,7 +287,8 @@ impl Checked {
     pub fn bad_rows(&self) -> BadRows {
         let mut shown_rows: Vec<Option<u64>> = self.shown.iter().map(|bad| bad.row).collect();
         shown_rows.dedup();
-        let more = (self.bad_rows + self.duplicates).saturating_sub(shown_rows.len() as u64);
-        BadRows { shown: self.shown.clone(), more }
+        let count = self.bad_rows + self.duplicates;
+        let more = count.saturating_sub(shown_rows.len() as u64);
+        BadRows { shown: self.shown.clone(), more, count: Some(count) }
     }
 }

@@ -352,6 +352,11 @@ impl Error {
         self.bad_rows.as_ref().map_or(&[], |bad_rows| &bad_rows.shown)
     }
 
+    /// Returns the bad rows with the number of the others.
+    pub(crate) fn all_bad_rows(&self) -> BadRows {
+        self.bad_rows.as_deref().cloned().unwrap_or_default()
+    }
+
     /// Returns [`Self::bad_rows`] for a caller that can complete them.
     pub fn bad_rows_mut(&mut self) -> &mut [BadRow] {
         self.bad_rows.as_mut().map_or(&mut [], |bad_rows| &mut bad_rows.shown)
@@ -374,6 +379,12 @@ impl Error {
     #[must_use]
     pub fn one_line(&self) -> String {
         self.with_rows(printable(&self.line()).into_owned())
+    }
+
+    /// Returns the message and its causes, unescaped, without the name that it begins with.
+    pub(crate) fn line_without(&self, name: &str) -> String {
+        let line = self.line();
+        line.strip_prefix(name).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&line).to_owned()
     }
 
     /// Returns what [`Self::one_line`] does, but unescaped, for machines.

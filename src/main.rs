@@ -15,7 +15,7 @@ use s3_to_mysql::error::Error;
 use s3_to_mysql::printable::{Newlines, escape};
 use s3_to_mysql::settings::Problem;
 use s3_to_mysql::shutdown::Signals;
-use s3_to_mysql::terminal::{JsonTerminal, Paint, PlainOutput, Terminal};
+use s3_to_mysql::terminal::{FOR_PEOPLE, FOR_PROGRAMS, JsonTerminal, Paint, PlainOutput, Terminal};
 use s3_to_mysql::{commands, exit_code, limits, memory};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
@@ -62,6 +62,7 @@ fn main() -> ExitCode {
     }
     let terminal = Terminal::new(config.output.progress);
     let log_format = config.output.log_format;
+    let quiet = Quiet::of(task, config.output.verbosity);
     log_to(&terminal, &config);
     for warning in &warnings {
         tracing::warn!("{warning}");
@@ -76,6 +77,14 @@ fn main() -> ExitCode {
         }
         Err(_) => return ExitCode::from(exit_code::BUG),
     };
+    if quiet.hides(ended.exit_code) {
+        return ExitCode::from(ended.exit_code);
+    }
+    // In JSON, each failure was logged by itself.
+    if log_format == LogFormat::Text {
+        let problems = terminal.error_paint().shown(&ended.problems);
+        let _ = write!(std::io::stderr(), "{problems}");
+    }
     let mut hints = BTreeSet::new();
     for error in &ended.errors {
         // Show each hint only once.
@@ -117,11 +126,40 @@ fn start(config: Config, terminal: &Terminal, task: Task) -> anyhow::Result<RunR
     Ok(ended?)
 }
 
+/// The results that `-q` hides.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Quiet {
+    Nothing,
+    /// `-q` hides the end of a run in which all is well.
+    WhatIsWell,
+    /// `-qq` hides everything but the exit code.
+    Everything,
+}
+
+impl Quiet {
+    /// The results of other tasks are what the user asks for, and always shown.
+    fn of(task: Task, verbosity: i8) -> Self {
+        match (task, verbosity) {
+            (Task::Load | Task::Check { .. }, ..=-2) => Self::Everything,
+            (Task::Load | Task::Check { .. }, -1) => Self::WhatIsWell,
+            _ => Self::Nothing,
+        }
+    }
+
+    fn hides(self, exit_code: u8) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::WhatIsWell => exit_code == exit_code::ALL_LOADED,
+            Self::Everything => true,
+        }
+    }
+}
+
 /// Sets up logging for this crate only: logs of the SDK and the driver may contain secrets.
 fn log_to(terminal: &Terminal, config: &Config) {
     let level = match config.output.verbosity {
-        ..=-2 => "error",
-        -1 => "warn",
+        ..=-2 => "off",
+        -1 => "error",
         0 => "info",
         1 => "debug",
         2.. => "trace",
@@ -138,9 +176,13 @@ fn log_to(terminal: &Terminal, config: &Config) {
             name => write!(writer, "{name}={text}"),
         }
     });
+    let for_others = match config.output.log_format {
+        LogFormat::Text => FOR_PROGRAMS,
+        LogFormat::Json => FOR_PEOPLE,
+    };
     let json_terminal = JsonTerminal(terminal.clone());
     let logs = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(format!("off,s3_to_mysql={level}")))
+        .with_env_filter(EnvFilter::new(format!("off,s3_to_mysql={level},{for_others}=off")))
         .with_target(false)
         // They would be printed with eprintln!, which panics if the reader of standard error has
         // gone.

@@ -11,7 +11,7 @@ use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
 use crate::choices::ProgressMode;
 use crate::report::Outcome;
-use crate::terminal::Terminal;
+use crate::terminal::{FOR_PEOPLE, FOR_PROGRAMS, Terminal};
 
 /// The interval of log lines: short enough to show that a cron job is alive, long enough for its
 /// mail.
@@ -143,6 +143,20 @@ impl Progress {
         }
         if self.logs {
             tracing::info!(
+                target: FOR_PROGRAMS,
+                objects = self.objects,
+                objects_listed = objects_found,
+                objects_failed = self.failed,
+                objects_in_flight = self.in_flight.len(),
+                bytes = self.bytes,
+                bytes_listed = bytes_found,
+                is_listing_complete = more.is_empty(),
+                rows = self.rows,
+                seconds,
+                "progress"
+            );
+            tracing::info!(
+                target: FOR_PEOPLE,
                 "{} of {objects_found}{more} objects, {} of {}{more}, {} rows, \
                  {rows_per_second:.0} rows/s, {} in flight, {} failed{}",
                 self.objects,

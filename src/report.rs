@@ -5,9 +5,11 @@
 //! rather than a surprise at the end. They are written as objects finish, so they are complete up
 //! to the moment at which the process dies.
 
+mod causes;
 mod checked;
 mod document;
 mod line_file;
+mod notes;
 mod options;
 mod run_end;
 mod table;
@@ -27,16 +29,19 @@ use crate::dialect::ObjectFormat;
 use crate::error::{Error, Result};
 use crate::load_data::LoadStats;
 use crate::object::Object;
+use crate::printable::printable;
 use crate::s3_uri::key_line;
 use crate::staging;
-use crate::terminal::SummaryStyle;
+use crate::terminal::{FOR_PROGRAMS, Paint, SummaryStyle};
 use crate::unpack::Codecs;
+use causes::{Causes, Finding, Verdict};
 use checked::CheckReport;
 use document::{
     ErrorFields, LoadSummary, LoadedFields, ObjectLine, ObjectStatus, VerifiedAs, to_line,
 };
 use line_file::LineFile;
-use run_end::{FINDINGS_NAMED, Finding, LoadReport, Notes};
+use notes::Notes;
+use run_end::LoadReport;
 
 /// The outcome of one object.
 #[derive(Debug)]
@@ -118,10 +123,21 @@ pub struct Report {
     format: ObjectFormat,
     totals: LoadTotals,
     check_totals: CheckTotals,
-    /// The first objects in which something is wrong, for the summary.
-    findings: Vec<Finding>,
+    /// The causes of what is wrong with the objects.
+    causes: Causes,
     notes: Notes,
     style: SummaryStyle,
+    /// The paint for standard error.
+    error_paint: Paint,
+}
+
+/// The texts for the end of a run.
+#[derive(Debug, Default)]
+pub struct EndTexts {
+    /// The text for standard error: the objects in which something is wrong. Empty if nothing is.
+    pub problems: String,
+    /// The text for standard output.
+    pub summary: String,
 }
 
 impl Report {
@@ -134,6 +150,7 @@ impl Report {
         config: &OutputConfig,
         keys_from: Option<&Path>,
         style: SummaryStyle,
+        error_paint: Paint,
     ) -> Result<Self> {
         let report = config.report.as_deref();
         Ok(Self {
@@ -146,9 +163,10 @@ impl Report {
             format: config.format,
             totals: LoadTotals::default(),
             check_totals: CheckTotals::default(),
-            findings: Vec::new(),
+            causes: Causes::default(),
             notes: Notes::default(),
             style,
+            error_paint,
         })
     }
 
@@ -186,7 +204,7 @@ impl Report {
             Outcome::Checked { object, checked, .. } => {
                 self.check_totals.add(object, checked);
                 if let Some(finding) = checked::finding(object, checked) {
-                    self.find(finding);
+                    self.causes.add(finding);
                 }
                 let Checked { note_rows, rows, first_notes, prediction, .. } = &**checked;
                 if *note_rows > 0 && !matches!(prediction, Prediction::Fails(_)) {
@@ -194,7 +212,8 @@ impl Report {
                         format!("would load with notes: {object}: {note_rows} of {rows} rows");
                     self.notes.add(&headline, first_notes);
                 }
-                if matches!(checked.prediction, Prediction::Fails(_)) {
+                if let Prediction::Fails(error) = &checked.prediction {
+                    log_failure("would fail", &object.to_string(), error);
                     self.failed_keys.add(&key_line(&object.bucket, &object.key))
                 } else {
                     Ok(())
@@ -202,9 +221,16 @@ impl Report {
             }
             Outcome::Failed { bucket, key, error, .. } => {
                 self.totals.objects_failed += 1;
-                let text = format!("failed: {}", error.one_line());
-                let hint = error.hint().map(str::to_owned);
-                self.find(Finding { text, hint, is_failure: true });
+                let object = format!("s3://{}/{}", printable(bucket), printable(key));
+                log_failure("failed", &object, error);
+                self.causes.add(Finding {
+                    verdict: Verdict::Failed,
+                    message: error.line_without(&object),
+                    object,
+                    rows: error.all_bad_rows(),
+                    details: Vec::new(),
+                    hint: error.hint().map(str::to_owned),
+                });
                 // A line without a key could not be read back.
                 if key.is_empty() { Ok(()) } else { self.failed_keys.add(&key_line(bucket, key)) }
             }
@@ -227,10 +253,15 @@ impl Report {
         self.lines.add(&to_line(&ObjectLine::new(outcome, self.format))).and(kept)
     }
 
-    fn find(&mut self, finding: Finding) {
-        if self.findings.len() < FINDINGS_NAMED {
-            self.findings.push(finding);
+    /// Returns the texts of a run that ended, with this summary.
+    fn texts(&self, end: &RunEnd<'_>, summary: String) -> EndTexts {
+        let said: Vec<&str> = end.errors.iter().filter_map(|error| error.hint()).collect();
+        let said: Vec<&str> = said.iter().flat_map(|hint| hint.lines()).collect();
+        let mut problems = self.notes.text() + &self.causes.text(&said, self.error_paint);
+        if !problems.is_empty() && matches!(self.style, SummaryStyle::Table(_)) {
+            problems.push('\n');
         }
+        EndTexts { problems, summary }
     }
 
     /// Returns the totals so far.
@@ -239,11 +270,11 @@ impl Report {
         &self.totals
     }
 
-    /// Writes the last line of the report of a load. Returns the totals, the text for standard
-    /// output, and an error if that line cannot be written. The text for people is empty if the run
-    /// did not begin, because its errors say everything.
+    /// Writes the last line of the report of a load. Returns the totals, the texts for the outputs,
+    /// and an error if that line cannot be written. The summary for people is empty if the run did
+    /// not begin, because its errors say everything.
     #[must_use]
-    pub fn finish(mut self, end: RunEnd<'_>) -> (LoadTotals, String, Option<Error>) {
+    pub fn finish(mut self, end: RunEnd<'_>) -> (LoadTotals, EndTexts, Option<Error>) {
         let line = to_line(&LoadSummary {
             run_id: end.ledger.map(|(run, _)| run.id.as_str()),
             generation: end.ledger.map(|(_, job)| job.generation),
@@ -261,15 +292,15 @@ impl Report {
             error: end.errors.first().map(ErrorFields::new),
         });
         let unwritten = self.lines.add(&line).err();
-        let report =
-            LoadReport { totals: &self.totals, notes: &self.notes, findings: &self.findings, end };
-        let text = match self.style {
+        let report = LoadReport { totals: &self.totals, end };
+        let summary = match self.style {
             SummaryStyle::Json => line + "\n",
             _ if !end.did_begin => String::new(),
             SummaryStyle::Text => text::load(&report),
             SummaryStyle::Table(paint) => table::load(&report, paint),
         };
-        (self.totals, text, unwritten)
+        let texts = self.texts(&end, summary);
+        (self.totals, texts, unwritten)
     }
 
     /// Does for a check what [`Self::finish`] does for a load.
@@ -279,22 +310,33 @@ impl Report {
         end: RunEnd<'_>,
         not_checked: &[String],
         sample: Option<u64>,
-    ) -> (CheckTotals, String, Option<Error>) {
+    ) -> (CheckTotals, EndTexts, Option<Error>) {
         self.check_totals.objects_failed = self.totals.objects_failed;
         self.check_totals.objects_not_reached = self.totals.objects_not_reached;
-        let (totals, findings) = (&self.check_totals, self.findings.as_slice());
-        let notes = &self.notes;
-        let report = CheckReport { totals, notes, findings, not_checked, sample, end };
+        let report = CheckReport { totals: &self.check_totals, not_checked, sample, end };
         let line = to_line(&report.summary());
         let unwritten = self.lines.add(&line).err();
-        let text = match self.style {
+        let summary = match self.style {
             SummaryStyle::Json => line + "\n",
             _ if !end.did_begin => String::new(),
             SummaryStyle::Text => text::check(&report),
             SummaryStyle::Table(paint) => table::check(&report, paint),
         };
-        (self.check_totals, text, unwritten)
+        let texts = self.texts(&end, summary);
+        (self.check_totals, texts, unwritten)
     }
+}
+
+/// Logs the failure of an object for programs. People read it at the end.
+fn log_failure(what: &str, object: &str, error: &Error) {
+    tracing::error!(
+        target: FOR_PROGRAMS,
+        object,
+        code = error.kind.code(),
+        hint = error.hint(),
+        "{what}: {}",
+        error.one_line()
+    );
 }
 
 impl<'a> ObjectLine<'a> {

@@ -10,6 +10,11 @@ use indicatif::{MultiProgress, ProgressDrawTarget};
 use crate::choices::{ProgressMode, SummaryForm};
 use crate::printable::{Newlines, escape, escape_json, printable};
 
+/// The target of log events that only programs read. A log as text leaves them out.
+pub const FOR_PROGRAMS: &str = "s3_to_mysql::for_programs";
+/// The target of log events that only people read. A log in JSON leaves them out.
+pub const FOR_PEOPLE: &str = "s3_to_mysql::for_people";
+
 /// Standard error, shared by bars and logs so that neither garbles the other, and the properties of
 /// standard output.
 #[derive(Clone, Debug)]

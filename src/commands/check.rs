@@ -39,8 +39,8 @@ pub async fn check(
         Ok(begun) => begun,
         Err(problems) => {
             return open.end_before_it_began(problems, |report, end| {
-                let (_, output, unwritten) = report.finish_check(end, &[], sample);
-                (output, unwritten)
+                let (_, texts, unwritten) = report.finish_check(end, &[], sample);
+                (texts, unwritten)
             });
         }
     };
@@ -64,7 +64,7 @@ pub async fn check(
         did_begin: true,
         verified: None,
     };
-    let (totals, output, unwritten) = open.report.finish_check(end, &not_checked, sample);
+    let (totals, texts, unwritten) = open.report.finish_check(end, &not_checked, sample);
     errors.extend(unwritten);
     let exit_code = exit_code::decide(End::Run {
         signal: shutdown.signalled(),
@@ -72,7 +72,7 @@ pub async fn check(
         is_complete: totals.would_everything_load(),
         rows_rejected: totals.rows_rejected,
     });
-    RunResult { exit_code, output, errors }
+    RunResult { exit_code, output: texts.summary, problems: texts.problems, errors }
 }
 
 /// Checks everything that must be right before the first object, and prepares the check.

@@ -17,7 +17,7 @@ use crate::progress::{ListingProgress, Progress};
 use crate::report::{LoadTotals, RunEnd};
 use crate::shutdown::{Shutdown, Signals};
 use crate::source::S3;
-use crate::terminal::Terminal;
+use crate::terminal::{FOR_PROGRAMS, Terminal};
 use crate::throttle::Throttle;
 use crate::verify::{ComparePlan, TableVerification};
 
@@ -32,8 +32,8 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
         Ok(begun) => begun,
         Err(problems) => {
             return open.end_before_it_began(problems, |report, end| {
-                let (_, output, unwritten) = report.finish(end);
-                (output, unwritten)
+                let (_, texts, unwritten) = report.finish(end);
+                (texts, unwritten)
             });
         }
     };
@@ -65,7 +65,7 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
     let PipelineResult { skipped_keys, is_listing_complete, mut errors } = result;
     open.add_signal(&mut errors);
     let elapsed = open.elapsed();
-    let (totals, output, unwritten) = open.report.finish(RunEnd {
+    let (totals, texts, unwritten) = open.report.finish(RunEnd {
         skipped_keys,
         is_listing_complete,
         elapsed,
@@ -86,10 +86,25 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
         // The task ends by itself, and a panic in it does not matter.
         let _ = keeper.await;
     }
+    tracing::info!(
+        target: FOR_PROGRAMS,
+        run_id = ledger.as_ref().map(|(ledger, _)| ledger.run().id.as_str()),
+        table = %config.target.table,
+        exit_code,
+        objects_loaded = totals.objects_loaded,
+        objects_already_loaded = totals.objects_already_loaded,
+        objects_failed = totals.objects_failed,
+        rows = totals.rows,
+        rows_loaded = totals.rows_loaded(),
+        rows_rejected = totals.rows_rejected,
+        bytes = totals.bytes_loaded,
+        seconds = elapsed.as_secs_f64(),
+        "the run ended"
+    );
     if let Some((ledger, _)) = ledger {
         end_run(ledger, exit_code, &totals).await;
     }
-    RunResult { exit_code, output, errors }
+    RunResult { exit_code, output: texts.summary, problems: texts.problems, errors }
 }
 
 /// Checks everything that must be right before the first object, then opens what a load writes to.

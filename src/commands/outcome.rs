@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::error::{Error, ErrorKind};
 use crate::exit_code::{self, End};
 use crate::progress::ListingProgress;
-use crate::report::{Report, RunEnd};
+use crate::report::{EndTexts, Report, RunEnd};
 use crate::shutdown::{Shutdown, Signals};
 use crate::terminal::Terminal;
 
@@ -17,6 +17,8 @@ pub struct RunResult {
     pub exit_code: u8,
     /// The text for standard output.
     pub output: String,
+    /// The text for standard error, about the objects in which something is wrong.
+    pub problems: String,
     /// The errors that prevented or ended the run, for standard error.
     pub errors: Vec<Error>,
 }
@@ -24,18 +26,23 @@ pub struct RunResult {
 impl RunResult {
     pub(crate) fn before_it_began(errors: Vec<Error>) -> Self {
         let exit_code = exit_code::decide(End::NotBegun { signal: None, problems: &errors });
-        Self { exit_code, output: String::new(), errors }
+        Self { exit_code, output: String::new(), problems: String::new(), errors }
     }
 
     /// Returns the result of a command that only reads or changes the ledger, and did it.
     pub(super) fn of_ledger(output: String) -> Self {
-        Self { exit_code: exit_code::decide(End::LedgerCommand(None)), output, errors: Vec::new() }
+        Self {
+            exit_code: exit_code::decide(End::LedgerCommand(None)),
+            output,
+            problems: String::new(),
+            errors: Vec::new(),
+        }
     }
 
     /// Returns the result of a command that only reads or changes the ledger, and failed.
     pub(super) fn of_ledger_failed(error: Error) -> Self {
         let exit_code = exit_code::decide(End::LedgerCommand(Some(error.kind)));
-        Self { exit_code, output: String::new(), errors: vec![error] }
+        Self { exit_code, output: String::new(), problems: String::new(), errors: vec![error] }
     }
 }
 
@@ -66,7 +73,8 @@ impl OpenRun {
     ) -> Result<Self, RunResult> {
         let started = Instant::now();
         let style = terminal.summary_style(config.output.summary);
-        let report = Report::open(&config.output, config.source.keys_from.as_deref(), style)
+        let keys_from = config.source.keys_from.as_deref();
+        let report = Report::open(&config.output, keys_from, style, terminal.error_paint())
             .map_err(|error| RunResult::before_it_began(vec![error]))?;
         let shutdown = Shutdown::default();
         // Ends with the process.
@@ -79,16 +87,16 @@ impl OpenRun {
     pub(super) fn end_before_it_began(
         self,
         mut problems: Vec<Error>,
-        finish: impl FnOnce(Report, RunEnd<'_>) -> (String, Option<Error>),
+        finish: impl FnOnce(Report, RunEnd<'_>) -> (EndTexts, Option<Error>),
     ) -> RunResult {
         problems.extend(self.shutdown.signalled().map(interrupted));
         let elapsed = self.started.elapsed();
         let end = RunEnd { elapsed, errors: &problems, ..RunEnd::default() };
-        let (output, unwritten) = finish(self.report, end);
+        let (texts, unwritten) = finish(self.report, end);
         problems.extend(unwritten);
         let signal = self.shutdown.signalled();
         let exit_code = exit_code::decide(End::NotBegun { signal, problems: &problems });
-        RunResult { exit_code, output, errors: problems }
+        RunResult { exit_code, output: texts.summary, problems: texts.problems, errors: problems }
     }
 
     /// Adds the signal that ended the run to its errors. Later ones are still listened to: the

@@ -7,6 +7,9 @@ use crate::printable::{is_unprintable, printable};
 /// The number of characters of a row that a message quotes. The report holds more.
 const QUOTED_CHARACTERS: usize = 200;
 
+/// The number of characters of a value or a row in a line that names several objects' rows.
+const SHORT_CHARACTERS: usize = 60;
+
 /// The server's messages about an object's rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BadRows {
@@ -14,6 +17,8 @@ pub struct BadRows {
     pub shown: Vec<BadRow>,
     /// The number of messages that are not in `shown`.
     pub more: u64,
+    /// The number of bad rows, if it is known.
+    pub count: Option<u64>,
 }
 
 /// One message of the server about a row.
@@ -46,6 +51,7 @@ impl BadRows {
     /// Adds the messages about another part of the object. Only the first `limit` rows stay.
     pub fn add_part(&mut self, more: Self, limit: usize) {
         self.more += more.more;
+        self.count = self.count.zip(more.count).map(|(sum, count)| sum + count);
         self.shown.extend(more.shown);
         self.shown.sort_by_key(|bad| bad.row);
         let mut rows: Vec<Option<u64>> = self.shown.iter().map(|bad| bad.row).collect();
@@ -54,6 +60,14 @@ impl BadRows {
             self.shown.retain(|bad| bad.row < first_dropped);
             self.more += (rows.len() - limit) as u64;
         }
+    }
+
+    /// Returns the first of the messages, and the number of the others.
+    #[must_use]
+    pub fn first(&self, messages: usize) -> Self {
+        let shown: Vec<BadRow> = self.shown.iter().take(messages).cloned().collect();
+        let more = self.more + (self.shown.len() - shown.len()) as u64;
+        Self { shown, more, count: self.count }
     }
 
     /// Returns `message` on one line with the rows below it.
@@ -69,7 +83,7 @@ impl BadRows {
             let mut parts = Vec::new();
             parts.extend(bad.place());
             if !said.contains(&bad.reason) {
-                let reason = escape(bad.reason.as_bytes(), usize::MAX);
+                let reason = escape(bad.reason_without_row().as_bytes(), usize::MAX);
                 parts.push(match bad.level.as_str() {
                     "" => reason,
                     level => format!("{level} {}: {reason}", bad.code),
@@ -104,6 +118,50 @@ impl BadRows {
 }
 
 impl BadRow {
+    /// Returns the reason without the column that [`Self::column`] names.
+    #[must_use]
+    pub fn what(&self) -> &str {
+        let reason = self.reason_without_row();
+        let place = self.column.as_ref().map(|name| format!("column {} (", printable(name)));
+        place
+            .and_then(|place| reason.strip_prefix(&place))
+            .and_then(|rest| rest.split_once("): "))
+            .map_or(reason, |(_, what)| what)
+    }
+
+    /// Returns the reason without the server's own number of the row, if the place is known.
+    fn reason_without_row(&self) -> &str {
+        if self.row.is_none() && self.line.is_none() {
+            return &self.reason;
+        }
+        match self.reason.rsplit_once(" at row ") {
+            Some((reason, row)) if row.bytes().all(|byte| byte.is_ascii_digit()) => reason,
+            _ => &self.reason,
+        }
+    }
+
+    /// Returns the place of the row and the value in question, or else the row, on one line.
+    #[must_use]
+    pub fn example(&self) -> String {
+        let row = match (self.line, self.row) {
+            (Some(line), _) => format!("line {line}"),
+            (None, Some(row)) => format!("row {row}"),
+            (None, None) => "line unknown".to_owned(),
+        };
+        let column = match &self.column {
+            Some(name) => format!(", column {}", escape(name.as_bytes(), usize::MAX)),
+            None => String::new(),
+        };
+        let value = match (first_quoted(&self.reason), &self.raw) {
+            (Some(value), _) if Some(value) != self.column.as_deref() => {
+                format!(": '{}'", escape(value.as_bytes(), SHORT_CHARACTERS))
+            }
+            (_, Some(raw)) => format!(": {}", escape(&raw.bytes, SHORT_CHARACTERS)),
+            _ => String::new(),
+        };
+        format!("{row}{column}{value}")
+    }
+
     /// Returns the place of the row, such as `line 3002, column s`.
     fn place(&self) -> Option<String> {
         let row = match (self.line, self.row) {
@@ -139,6 +197,11 @@ impl RawRow {
             if self.is_cut { text.trim_end_matches(char::REPLACEMENT_CHARACTER) } else { &text };
         text.to_owned()
     }
+}
+
+/// Returns the first text in single quotes.
+fn first_quoted(text: &str) -> Option<&str> {
+    Some(text.split_once('\'')?.1.split_once('\'')?.0)
 }
 
 /// Returns text that stays on one line and cannot control a terminal. A backslash stays as it is,
@@ -194,11 +257,12 @@ mod tests {
         let rows = BadRows {
             shown: vec![bad(1, "a", b"x\ty"), bad(1, "b", b"x\ty"), bad(2, "a", b"z")],
             more: 7,
+            count: None,
         };
-        let expected = "\n  line 2, column a: Warning 1265: m at row 1\
-                        \n  line 2, column b: Warning 1265: m at row 1\
+        let expected = "\n  line 2, column a: Warning 1265: m\
+                        \n  line 2, column b: Warning 1265: m\
                         \n    x\\ty\
-                        \n  line 3, column a: Warning 1265: m at row 2\
+                        \n  line 3, column a: Warning 1265: m\
                         \n    z\
                         \n  and 7 more";
         assert_eq!(rows.text(""), expected);
@@ -206,12 +270,16 @@ mod tests {
 
     #[test]
     fn what_was_said_is_not_repeated_and_what_is_not_known_is_not_made_up() {
-        let rows = BadRows { shown: vec![bad(1, "a", b"x")], more: 0 };
+        let rows = BadRows { shown: vec![bad(1, "a", b"x")], more: 0, count: None };
         assert_eq!(rows.text("o: ERROR 1265: m at row 1"), "\n  line 2, column a\n    x");
         let nowhere = BadRow { line: None, row: None, column: None, raw: None, ..bad(1, "a", b"") };
-        let rows = BadRows { shown: vec![nowhere.clone()], more: 0 };
+        let rows = BadRows { shown: vec![nowhere.clone()], more: 0, count: None };
         assert_eq!(rows.text("m at row 1"), "");
-        let rows = BadRows { shown: vec![BadRow { is_misnumbered: true, ..nowhere }], more: 0 };
+        let rows = BadRows {
+            shown: vec![BadRow { is_misnumbered: true, ..nowhere }],
+            more: 0,
+            count: None,
+        };
         assert!(rows.text("").starts_with(
             "\n  line unknown: Warning 1265: m at row 1\n  line unknown: the server's"
         ));

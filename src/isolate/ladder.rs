@@ -335,7 +335,7 @@ impl RowIsolation<'_> {
     }
 
     pub(super) fn take_shown(&mut self) -> BadRows {
-        BadRows { shown: std::mem::take(&mut self.shown), more: 0 }
+        BadRows { shown: std::mem::take(&mut self.shown), more: 0, count: None }
     }
 
     pub(super) async fn query(&mut self, sql: &str) -> Result<()> {

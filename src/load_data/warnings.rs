@@ -25,7 +25,7 @@ pub(crate) fn quote<'a>(
         }
         quoted.push(warning.bad_row());
     }
-    BadRows { more: count.saturating_sub(quoted.len() as u64), shown: quoted }
+    BadRows { more: count.saturating_sub(quoted.len() as u64), shown: quoted, count: None }
 }
 
 /// Returns the warnings of the last statement that `max_error_count` kept.

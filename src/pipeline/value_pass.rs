@@ -72,7 +72,7 @@ impl UnequalRow {
         };
         let message = format!("{what}: a row and the key differ in {name}; no row was loaded");
         Error::new(ErrorKind::Malformed, message)
-            .with_bad_rows(BadRows { shown: vec![bad], more: 0 })
+            .with_bad_rows(BadRows { shown: vec![bad], more: 0, count: None })
             .with_hint("--partition-columns none reads such columns from the rows alone")
     }
 }
@@ -121,7 +121,11 @@ pub(crate) async fn bad_values(context: &Context, request: &LoadRequest) -> Resu
         1 => format!("{}: its only row is bad; it was not loaded", request.what),
         rows => format!("{}: {bad} of {rows} rows are bad; no row was loaded", request.what),
     };
-    let error = Error::new(ErrorKind::BadRows, message).with_bad_rows(BadRows { shown, more });
+    let error = Error::new(ErrorKind::BadRows, message).with_bad_rows(BadRows {
+        shown,
+        more,
+        count: Some(bad),
+    });
     // JSON cannot be accepted as it is.
     if remedies.is_empty() && context.options.format.json.is_some() {
         remedies.push("fix the rows, or use --on-bad-row reject to load the others".to_owned());
@@ -158,11 +162,12 @@ async fn shown(
     match first_rows(context, request, count, pick).await {
         Ok(found) => {
             let more = count.saturating_sub(found.len() as u64);
-            BadRows { shown: found.into_iter().flatten().map(|(row, _)| row).collect(), more }
+            let shown = found.into_iter().flatten().map(|(row, _)| row).collect();
+            BadRows { shown, more, count: Some(count) }
         }
         Err(error) => {
             tracing::warn!("cannot look up the rows with notes: {}", error.one_line());
-            BadRows { shown: Vec::new(), more: count }
+            BadRows { shown: Vec::new(), more: count, count: Some(count) }
         }
     }
 }

@@ -1,23 +1,17 @@
 //! The findings of a check: its totals, and their form in the report and the summary.
 
-use std::fmt::Write as _;
-
+use super::causes::{Finding, Verdict};
 use super::document::{
     CheckSummary, CheckTotals, CheckedFields, ErrorFields, SetNullFields, Would, whole,
 };
-use super::run_end::{Finding, Notes, RunEnd};
+use super::run_end::RunEnd;
 use crate::check::{Checked, Prediction, SetNull};
 use crate::object::Object;
-use crate::printable::printable;
 use crate::staging::Integrity;
 
 /// The data that the summary of a check is made from.
 pub(super) struct CheckReport<'a> {
     pub(super) totals: &'a CheckTotals,
-    /// The first objects that would be loaded with other values than they have.
-    pub(super) notes: &'a Notes,
-    /// The first objects in which something is wrong.
-    pub(super) findings: &'a [Finding],
     /// Sentences about what a check cannot see for this table.
     pub(super) not_checked: &'a [String],
     /// The maximum number of rows checked in each object.
@@ -103,47 +97,37 @@ pub(super) fn error(checked: &Checked) -> Option<ErrorFields<'_>> {
     Some(ErrorFields { message: error.message().to_owned(), ..ErrorFields::new(error) })
 }
 
-/// Returns the text for the summary if the object has a problem.
+/// Returns what is wrong with the object, if anything is.
 pub(super) fn finding(object: &Object, checked: &Checked) -> Option<Finding> {
     let Checked { rows, bad_rows, duplicates, .. } = checked;
     let are_all_rows_good = bad_rows + duplicates == 0;
-    let fails = matches!(checked.prediction, Prediction::Fails(_));
-    if are_all_rows_good && !fails && checked.set_nulls.is_empty() {
-        return None;
-    }
-    let headline = match &checked.prediction {
-        Prediction::Fails(error) => format!("would fail: {}", error.message()),
-        Prediction::Rejects(rejected) => {
-            format!("would lose rows: {object}: {rejected} of {rows} rows would be rejected")
+    let object = object.to_string();
+    let (verdict, message, hint) = match &checked.prediction {
+        Prediction::Fails(error) => {
+            (Verdict::WouldFail, error.line_without(&object), error.hint().map(str::to_owned))
         }
+        Prediction::Rejects(rejected) => {
+            let message = format!("{rejected} of {rows} rows would be rejected");
+            (Verdict::WouldLoseRows, message, None)
+        }
+        Prediction::Loads if are_all_rows_good && checked.set_nulls.is_empty() => return None,
         Prediction::Loads if are_all_rows_good => {
-            format!("would load: {object}: {rows} rows, with NULL for fields that are not empty")
+            let message = format!("{rows} rows, with NULL for fields that are not empty");
+            (Verdict::WouldLoad, message, None)
         }
         Prediction::Loads => {
-            format!(
-                "would load: {object}: {rows} rows, including {bad_rows} bad rows and \
-                 {duplicates} duplicates"
-            )
+            let message =
+                format!("{rows} rows, including {bad_rows} bad rows and {duplicates} duplicates");
+            (Verdict::WouldLoad, message, None)
         }
     };
-    let failure = match &checked.prediction {
-        Prediction::Fails(error) => Some(error),
-        Prediction::Loads | Prediction::Rejects(_) => None,
-    };
-    let mut text = checked.bad_rows().below(&headline);
-    for null in &checked.set_nulls {
+    let details = checked.set_nulls.iter().map(|null| {
         let SetNullFields { column, rows, example } = set_null(null);
-        let _ = write!(
-            text,
-            "\n  column {}: --set makes it NULL in {rows} rows whose fields are not empty, such \
-             as '{}'",
-            printable(column),
-            printable(&example)
-        );
-    }
-    Some(Finding {
-        text,
-        hint: failure.and_then(|error| error.hint()).map(str::to_owned),
-        is_failure: failure.is_some(),
-    })
+        format!(
+            "column {column}: --set makes it NULL in {rows} rows whose fields are not empty, such \
+             as '{example}'"
+        )
+    });
+    let details = details.collect();
+    Some(Finding { verdict, object, message, rows: checked.bad_rows(), details, hint })
 }

@@ -1,5 +1,4 @@
-//! Prints the summary on a terminal: one sentence, a small table, and the failures with their
-//! hints.
+//! Prints the summary on a terminal: one sentence and a small table.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -7,8 +6,9 @@ use std::time::Duration;
 
 use indicatif::{HumanBytes, HumanCount};
 
+use super::causes::counted;
 use super::checked::CheckReport;
-use super::run_end::{FINDINGS_NAMED, Finding, LoadReport, Notes, RunEnd};
+use super::run_end::{LoadReport, RunEnd};
 use crate::error::ErrorKind;
 use crate::printable::printable;
 use crate::source::SkippedKeys;
@@ -32,7 +32,7 @@ struct Row {
 
 /// Returns the summary of a load.
 pub(super) fn load(report: &LoadReport<'_>, paint: Paint) -> String {
-    let LoadReport { totals, notes, findings, end } = report;
+    let LoadReport { totals, end } = report;
     let mut table = SummaryTable::default();
     table.count("objects loaded", totals.objects_loaded, "");
     table.count_any(
@@ -86,21 +86,12 @@ pub(super) fn load(report: &LoadReport<'_>, paint: Paint) -> String {
         let line = format!("  not verified: {}: {}", column.column, column.reason);
         push(&mut text, format_args!("{}\n", printable(&line)));
     }
-    write_notes(&mut text, notes);
-    write_findings(&mut text, findings, end, paint);
-    let more = totals.objects_failed.saturating_sub(findings.len() as u64);
-    if more > 0 {
-        push(
-            &mut text,
-            format_args!("and {} more failed; --report FILE has them all\n", HumanCount(more)),
-        );
-    }
     text
 }
 
 /// Returns the summary of a check.
 pub(super) fn check(report: &CheckReport<'_>, paint: Paint) -> String {
-    let CheckReport { totals, notes, findings, not_checked, sample, end } = report;
+    let CheckReport { totals, not_checked, sample, end } = report;
     let mut table = SummaryTable::default();
     let each = sample
         .map_or_else(String::new, |rows| format!("the first {} of each", counted(rows, "row")));
@@ -129,11 +120,6 @@ pub(super) fn check(report: &CheckReport<'_>, paint: Paint) -> String {
 
     let mut text = format!("{}\n\n", paint.bold(&check_sentence(report)));
     table.write(&mut text, paint);
-    write_notes(&mut text, notes);
-    write_findings(&mut text, findings, end, paint);
-    if findings.len() == FINDINGS_NAMED {
-        text.push_str("there may be more; --report FILE has all objects\n");
-    }
     if !not_checked.is_empty() {
         text.push_str("\na check does not see:\n");
         for not_checked in *not_checked {
@@ -264,51 +250,10 @@ impl SummaryTable {
     }
 }
 
-fn write_notes(text: &mut String, notes: &Notes) {
-    if !notes.findings.is_empty() {
-        text.push('\n');
-    }
-    for finding in &notes.findings {
-        push(text, format_args!("{}\n", finding.text));
-    }
-    if let Some(more) = notes.more() {
-        push(text, format_args!("{more}\n"));
-    }
-}
-
-/// Writes the problems, with failures in red and each hint below the first problem that it is for.
-/// Hints of errors that ended the run are omitted, because they appear with those errors.
-fn write_findings(text: &mut String, findings: &[Finding], end: &RunEnd<'_>, paint: Paint) {
-    if !findings.is_empty() {
-        text.push('\n');
-    }
-    let mut hints: Vec<&str> = end.errors.iter().filter_map(|error| error.hint()).collect();
-    for finding in findings {
-        let (headline, rest) = finding.text.split_once('\n').unwrap_or((&finding.text, ""));
-        let headline = if finding.is_failure { paint.red(headline) } else { headline.to_owned() };
-        push(text, format_args!("{headline}\n"));
-        for line in rest.lines() {
-            push(text, format_args!("{line}\n"));
-        }
-        for hint in finding.hint.iter().flat_map(|hint| hint.lines()) {
-            if !hints.contains(&hint) {
-                push(text, format_args!("  hint: {}\n", printable(hint)));
-                hints.push(hint);
-            }
-        }
-    }
-}
-
 /// Returns the number of warnings for each error number, as a remark.
 fn warnings(by_code: &BTreeMap<u16, u64>) -> String {
     let kinds = by_code.iter().map(|(code, count)| format!("{} x {code}", HumanCount(*count)));
     kinds.collect::<Vec<_>>().join(", ")
-}
-
-/// Returns `1 object` or `2,000 objects`.
-fn counted(count: u64, noun: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{} {noun}{plural}", HumanCount(count))
 }
 
 /// Returns `31.2 s`, `12 min 5 s` or `3 h 2 min`.

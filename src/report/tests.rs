@@ -37,7 +37,7 @@ fn bad_row() -> BadRow {
 fn failure() -> Error {
     Error::new(ErrorKind::BadRows, "s3://b/bad: 1 row does not fit")
         .with_hint("correct the row")
-        .with_bad_rows(BadRows { shown: vec![bad_row()], more: 0 })
+        .with_bad_rows(BadRows { shown: vec![bad_row()], more: 0, count: None })
 }
 
 const ELAPSED: Duration = Duration::from_millis(1500);
@@ -49,7 +49,7 @@ fn loaded() -> Outcome {
         unchanged: 3,
         note_rows: 7,
         changed_rows: 8,
-        first_inexact: BadRows { shown: vec![bad_row()], more: 14 },
+        first_inexact: BadRows { shown: vec![bad_row()], more: 14, count: None },
         notes: 1,
         warnings_by_code: BTreeMap::from([(139, 1), (1062, 2)]),
         rejects: vec![
@@ -84,7 +84,7 @@ fn checked(prediction: Prediction) -> Outcome {
         bad_rows: 1,
         duplicates: 2,
         note_rows: 5,
-        first_notes: BadRows { shown: vec![bad_row()], more: 4 },
+        first_notes: BadRows { shown: vec![bad_row()], more: 4, count: None },
         notes: 3,
         set_nulls: vec![SetNull { column: "d".to_owned(), rows: 4, example: b"x, y".to_vec() }],
         warnings_by_code: BTreeMap::from([(1366, 1)]),
@@ -131,9 +131,10 @@ fn report(path: Option<&Path>, style: SummaryStyle, outcomes: &[Outcome]) -> Rep
         failed_keys: LineFile::create("--failed-keys", None, &[]).unwrap(),
         totals: LoadTotals::default(),
         check_totals: CheckTotals::default(),
-        findings: Vec::new(),
+        causes: Causes::default(),
         notes: Notes::default(),
         style,
+        error_paint: Paint::PLAIN,
     };
     for outcome in outcomes {
         report.record(outcome).unwrap();
@@ -220,7 +221,12 @@ fn shown(outcomes: &[Outcome], elapsed: Duration) -> String {
         did_begin: true,
         ..RunEnd::default()
     };
-    report(None, TABLE, outcomes).finish(end).1
+    whole(report(None, TABLE, outcomes).finish(end).1)
+}
+
+/// Returns what a terminal shows.
+fn whole(texts: EndTexts) -> String {
+    texts.problems + &texts.summary
 }
 
 #[test]
@@ -252,7 +258,7 @@ fn a_table_of_a_load_names_what_failed_and_gives_each_hint_once() {
         verified: Some(&verified),
         ..RunEnd::default()
     };
-    insta::assert_snapshot!(report(None, TABLE, &outcomes).finish(end).1);
+    insta::assert_snapshot!(whole(report(None, TABLE, &outcomes).finish(end).1));
 }
 
 #[test]
@@ -260,8 +266,8 @@ fn a_hint_of_the_error_that_ended_the_run_is_not_repeated() {
     let error = failure();
     let errors = std::slice::from_ref(&error);
     let end = RunEnd { errors, is_listing_complete: true, did_begin: true, ..RunEnd::default() };
-    let text = report(None, TABLE, &[failed("bad", None)]).finish(end).1;
-    assert!(text.starts_with("The run failed after it loaded 0 objects in 0.0 s.\n"), "{text}");
+    let text = whole(report(None, TABLE, &[failed("bad", None)]).finish(end).1);
+    assert!(text.contains("\nThe run failed after it loaded 0 objects in 0.0 s.\n"), "{text}");
     assert!(!text.contains("hint: "), "{text}");
 }
 
@@ -279,16 +285,17 @@ fn a_table_of_a_check_says_what_would_go_wrong() {
         did_begin: true,
         ..RunEnd::default()
     };
-    let whole = report(None, TABLE, &outcomes).finish_check(end, &not_checked, None).1;
-    let sample = report(None, TABLE, &outcomes[..1]).finish_check(end, &[], Some(9)).1;
-    insta::assert_snapshot!(format!("{whole}----\n{sample}"));
+    let all = whole(report(None, TABLE, &outcomes).finish_check(end, &not_checked, None).1);
+    let sample = whole(report(None, TABLE, &outcomes[..1]).finish_check(end, &[], Some(9)).1);
+    insta::assert_snapshot!(format!("{all}----\n{sample}"));
 }
 
 #[test]
 fn a_sentence_says_what_became_of_the_run() {
     let sentence = |outcomes: &[Outcome]| {
         let shown = shown(outcomes, ELAPSED);
-        shown.lines().next().unwrap_or_default().to_owned()
+        let sentence = shown.lines().find(|line| line.ends_with('.'));
+        sentence.unwrap_or_default().to_owned()
     };
     let done = || Outcome::AlreadyLoaded { object: object("d") };
     assert_eq!(sentence(&[]), "No object matched, and nothing was loaded.");
@@ -325,7 +332,7 @@ fn a_summary_in_json_is_the_last_line_of_the_report() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("report");
     let report = report(Some(&path), SummaryStyle::Json, &[clean(1)]);
-    let text = report.finish(RunEnd::default()).1;
+    let text = report.finish(RunEnd::default()).1.summary;
     let written = std::fs::read_to_string(&path).unwrap();
     assert_eq!(Some(text.trim_end()), written.lines().last());
 }

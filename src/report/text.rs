@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 
 use super::checked::CheckReport;
-use super::run_end::{FINDINGS_NAMED, Finding, LoadReport, Notes, RunEnd};
+use super::run_end::LoadReport;
 use crate::printable::printable;
 use crate::source::SkippedKeys;
 
 /// Returns the summary of a load. It omits lines that would say nothing.
 pub(super) fn load(report: &LoadReport<'_>) -> String {
-    let LoadReport { totals, notes, findings, end } = report;
+    let LoadReport { totals, end } = report;
     let seconds = end.elapsed.as_secs_f64();
     #[allow(clippy::cast_precision_loss, reason = "a rate for people needs only three digits")]
     let megabytes_per_second = totals.bytes_loaded as f64 / 1e6 / seconds.max(1e-9);
@@ -86,24 +86,19 @@ pub(super) fn load(report: &LoadReport<'_>) -> String {
             line("not verified", format!("{}: {}", column.column, column.reason));
         }
     }
-    write_notes(&mut text, notes);
-    write_findings(&mut text, findings, end);
-    let more = totals.objects_failed.saturating_sub(findings.len() as u64);
-    if more > 0 {
-        let _ = writeln!(text, "failed: and {more} more; --report FILE has them all");
-    }
     text
 }
 
 /// Returns the summary of a check. It omits lines that would say nothing.
 pub(super) fn check(report: &CheckReport<'_>) -> String {
-    let CheckReport { totals, notes, findings, not_checked, sample, end } = report;
+    let CheckReport { totals, not_checked, sample, end } = report;
     let mut text = String::new();
     let mut line = |label: &str, value: String| {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{label:<18} {}", printable(&value));
     };
-    line("objects checked", totals.objects_checked.to_string());
+    // An object that could not be checked would not load either, so it counts here.
+    line("objects checked", (totals.objects_checked + totals.objects_failed).to_string());
     if let Some(rows) = *sample {
         line("of each", format!("the first {rows} rows"));
     }
@@ -130,11 +125,6 @@ pub(super) fn check(report: &CheckReport<'_>) -> String {
         line("warnings by code", kinds.collect::<Vec<_>>().join(", "));
     }
     line("seconds", format!("{:.2}", end.elapsed.as_secs_f64()));
-    write_notes(&mut text, notes);
-    write_findings(&mut text, findings, end);
-    if findings.len() == FINDINGS_NAMED {
-        text.push_str("there may be more; --report FILE has all objects\n");
-    }
     if !not_checked.is_empty() {
         text.push_str("a check does not see:\n");
         for not_checked in *not_checked {
@@ -142,33 +132,6 @@ pub(super) fn check(report: &CheckReport<'_>) -> String {
         }
     }
     text
-}
-
-fn write_notes(text: &mut String, notes: &Notes) {
-    for finding in &notes.findings {
-        let _ = writeln!(text, "{}", finding.text.replace('\n', "\n  "));
-    }
-    if let Some(more) = notes.more() {
-        let _ = writeln!(text, "{more}");
-    }
-}
-
-/// Writes the problems, then each different hint once. Hints of errors that ended the run are
-/// omitted, because they appear with those errors.
-fn write_findings(text: &mut String, findings: &[Finding], end: &RunEnd<'_>) {
-    let mut hints: Vec<&str> = end.errors.iter().filter_map(|error| error.hint()).collect();
-    let said = hints.len();
-    for finding in findings {
-        let _ = writeln!(text, "{}", finding.text.replace('\n', "\n  "));
-        for hint in finding.hint.iter().flat_map(|hint| hint.lines()) {
-            if !hints.contains(&hint) {
-                hints.push(hint);
-            }
-        }
-    }
-    for hint in &hints[said..] {
-        let _ = writeln!(text, "hint: {}", printable(hint));
-    }
 }
 
 /// Returns the number of objects that the run did not reach, unless it reached all of them.

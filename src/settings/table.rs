@@ -479,7 +479,9 @@ settings! {
         "The format of log lines on standard error")
         .default("text");
     VERBOSITY = Setting::new(Output, "verbosity", Verbosity, "The amount of logging")
-        .more("The default is 0. Each -v adds one, and each -q subtracts one.")
+        .more("The default is 0. Each -v adds one, and each -q subtracts one. With -q, load and \
+               check print nothing if all is well, and otherwise what went wrong. With -qq, they \
+               print nothing at all.")
         .default("0").flag(Flag::Counted);
     PROGRESS = Setting::new(Output, "progress", Choice(ProgressMode::VARIANTS),
         "The form in which progress is shown")

@@ -264,7 +264,7 @@ async fn objects_that_are_no_text_do_not_end_a_check(env: TestEnv) -> Result<()>
     let failed = env.path("failed").display().to_string();
     let ended = check(&env, 3, "t", &["--preset", "csv", "--failed-keys", &failed]).await?;
     ensure!(
-        ended.summary("objects checked")? == "1" && ended.summary("would fail")? == "2",
+        ended.summary("objects checked")? == "3" && ended.summary("would fail")? == "2",
         "{ended}"
     );
     ensure!(object(&env, "1")?["error"]["code"] == "malformed");

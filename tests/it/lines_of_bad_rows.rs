@@ -112,12 +112,12 @@ async fn the_message_names_line_column_and_reason_and_quotes_the_row(env: TestEn
     let args = ["--ignore-lines", "1"];
     let (ended, error) = refused(&env, "t", "id\ts\n1\tok\n2\tlong\n3\n4\tok\tx\n", &args).await?;
     let expected = "failed: s3://etl/one: 3 of 4 rows are bad; no row was loaded
-    line 3, column s (varchar(3)): 'long' has more than 3 characters
-      2\\tlong
-    line 4: 1 field, 2 are listed: id, s
-      3
-    line 5: more than 2 fields, 2 are listed: id, s
-      4\\tok\\tx
+  line 3, column s (varchar(3)): 'long' has more than 3 characters
+    2\\tlong
+  line 4: 1 field, 2 are listed: id, s
+    3
+  line 5: more than 2 fields, 2 are listed: id, s
+    4\\tok\\tx
 ";
     ended.says(expected)?;
     let expected = json!([
@@ -144,7 +144,7 @@ async fn what_is_said_of_one_row_stands_above_it(env: TestEnv) -> Result<()> {
     ensure!(rows(&error)?.iter().all(|row| row["line"] == 2 && row["row"] == 2), "{error:#}");
     let columns: Vec<&Value> = rows(&error)?.iter().map(|row| &row["column"]).collect();
     ensure!(columns == ["a", "b", "s"], "{columns:?}");
-    ensure!(ended.stdout.matches("\n      x\\ty\\tlong\n").count() == 1, "{ended}");
+    ensure!(ended.stderr.matches("\n    x\\ty\\tlong\n").count() == 1, "{ended}");
     Ok(())
 }
 
@@ -172,7 +172,7 @@ async fn the_first_ten_rows_are_told_in_order_and_the_rest_is_counted(env: TestE
     ensure!(found == expected, "{found:?}");
     ensure!(rows(&error)?.len() == 20, "{error:#}");
     ended.says("100 of 300 rows are bad")?;
-    ended.says("\n    and 90 more\n")
+    ended.says("\n  and 90 more\n")
 }
 
 #[apply(load_test)]
@@ -357,7 +357,7 @@ async fn a_refused_row_among_more_warnings_than_are_shown_has_its_line(env: Test
         rows[1]["code"] == if env.server.kind() == ServerKind::Mysql { 3819 } else { 4025 },
         "{error:#}"
     );
-    ended.says("\n    line 4, column n: Warning 1366: Incorrect integer value: 'x4'")?;
+    ended.says("\n  line 4, column n: Warning 1366: Incorrect integer value: 'x4'")?;
     ended.says("s3://etl/one: 2998 warnings about bad rows among 2999")?;
     ended.says("and 2988 more")
 }
@@ -410,8 +410,8 @@ async fn a_replacing_load_names_the_line_of_its_error(env: TestEnv) -> Result<()
     ensure!(rows[0]["raw"] == "2,much too long" && rows[0]["code"] == 1265, "{error:#}");
     ended.says(
         "s3://etl/one: a row does not fit; rolled back: ERROR 1406 (22001): Data too long \
-         for column 's' at row 2\n    line 4, column s: Warning 1265: Data truncated for column \
-         's'\n      2,much too long\n",
+         for column 's' at row 2\n  line 4, column s: Warning 1265: Data truncated for column \
+         's'\n    2,much too long\n",
     )?;
     ensure!(env.count("t").await? == 2);
     Ok(())
@@ -434,9 +434,7 @@ async fn a_table_that_does_not_roll_back_has_its_lines_told_too(env: TestEnv) ->
             && error["rows"][0]["raw"] == "2\tlong",
         "{error:#}"
     );
-    ended.says(
-        "\n    line 3, column s: Warning 1265: Data truncated for column 's'\n      2\\tlong\n",
-    )
+    ended.says("\n  line 3, column s: Warning 1265: Data truncated for column 's'\n    2\\tlong\n")
 }
 
 #[apply(load_test)]
@@ -444,8 +442,8 @@ async fn what_a_row_quotes_stays_on_its_line_and_is_cut(env: TestEnv) -> Result<
     env.schema.exec("CREATE TABLE t (id INT, s LONGTEXT CHARACTER SET utf8mb4)").await?;
     let object = format!("x1,\"a\r\nb\x1b[31m\t\u{202e}\\N\"\nx2,{}\n", "\u{e9}".repeat(5000));
     let (ended, error) = refused(&env, "t", &object, &["--preset", "csv"]).await?;
-    ended.says("\n      x1,\"a\\r\\nb\\x1B[31m\\t\\u{202e}\\N\"\n")?;
-    ended.says(&format!("\n      x2,{}…\n", "\u{e9}".repeat(197)))?;
+    ended.says("\n    x1,\"a\\r\\nb\\x1B[31m\\t\\u{202e}\\N\"\n")?;
+    ended.says(&format!("\n    x2,{}…\n", "\u{e9}".repeat(197)))?;
     let rows = rows(&error)?;
     ensure!(
         rows[0]["raw"] == "x1,\"a\r\nb\x1b[31m\t\u{202e}\\N\"" && rows[0]["raw_is_cut"] == false,

@@ -87,9 +87,13 @@ async fn what_failed_is_red_and_each_hint_is_shown_once(env: TestEnv) -> Result<
     let screen = shown(&env, 3, 80, &[], "load s3://etl/ --table t --progress off").await?;
     ensure!(screen.contains("\u{1b}[1mLoaded 1 object in "), "{screen:?}");
     ensure!(screen.contains(", but 2 failed.\u{1b}[0m\n"), "{screen:?}");
+    let failed = "failed: 2 objects, 2 rows: 'no number' is not an integer (column n)";
+    let failed = screen.find(&format!("\u{1b}[31m{failed}\u{1b}[0m\n")).context("no failure")?;
     for key in ["in/bad1", "in/bad2"] {
-        ensure!(screen.contains(&format!("\u{1b}[31mfailed: s3://etl/{key}: ")), "{screen:?}");
+        let example = format!("  s3://etl/{key}, line 1, column n: 'no number'\n");
+        ensure!(screen.contains(&example), "{screen:?}");
     }
+    ensure!(screen.find("Loaded 1 object") > Some(failed), "the summary comes last\n{screen:?}");
     ensure!(screen.contains("\u{1b}[31m  objects failed"), "{screen:?}");
     ensure!(screen.matches("\n  hint: ").count() == 1, "{screen}");
 
@@ -104,6 +108,36 @@ async fn what_failed_is_red_and_each_hint_is_shown_once(env: TestEnv) -> Result<
     ensure!(screen.contains("\u{1b}[31merror:\u{1b}[0m this error ended the run: "), "{screen:?}");
     ensure!(screen.contains("The run failed after it loaded "), "{screen:?}");
     ensure!(screen.matches("hint: ").count() == 1, "{screen}");
+    Ok(())
+}
+
+#[apply(load_test)]
+async fn many_failures_with_two_causes_take_half_a_screen(env: TestEnv) -> Result<()> {
+    create_table(&env).await?;
+    for key in 0..35 {
+        let row = if key % 3 == 0 { "1\ttoo long a text\n" } else { "no number\tx\n" };
+        env.put(&format!("in/{key:02}"), format!("1\tx\n{row}").repeat(4))?;
+    }
+    for columns in [80, 120] {
+        for (command, verb) in [("load", "failed"), ("check", "would fail")] {
+            let args = format!("{command} s3://etl/ --table t --progress off -q");
+            let screen = without_color(&shown(&env, 3, columns, &[], &args).await?);
+            let width = usize::from(columns);
+            let lines = screen.lines().map(|line| line.chars().count().max(1).div_ceil(width));
+            // The summary of a check has more to say.
+            let limit = if command == "load" { 20 } else { 30 };
+            ensure!(lines.sum::<usize>() <= limit, "{screen}");
+            let causes = [
+                "23 objects, 92 rows: 'no number' is not an integer (column n)\n  \
+                 s3://etl/in/01, line 2, column n: 'no number'\n  s3://etl/in/02, ",
+                "12 objects, 48 rows: 'too long a text' has more than 10 characters (column s)",
+            ];
+            for cause in causes {
+                ensure!(screen.contains(&format!("{verb}: {cause}")), "{screen}");
+            }
+            ensure!(screen.contains("\n  and 20 more\n  hint: "), "{screen}");
+        }
+    }
     Ok(())
 }
 
@@ -128,10 +162,10 @@ async fn a_check_on_a_terminal_ends_with_a_sentence_and_a_table(env: TestEnv) ->
     create_table(&env).await?;
     put_rows(&env, "in/a", 1..=1000)?;
     env.put("in/bad", "no number\tx\n")?;
-    let screen = shown(&env, 3, 80, &[], "check s3://etl/ --table t 2>/dev/null").await?;
+    let screen = shown(&env, 3, 80, &[], "check s3://etl/ --table t --progress off").await?;
     ensure!(screen.contains("\u{1b}[31mwould fail: s3://etl/in/bad"), "{screen:?}");
     let screen = without_color(&screen);
-    ensure!(screen.starts_with("Checked 2 objects in "), "{screen}");
+    ensure!(screen.contains("\n\nChecked 2 objects in "), "{screen}");
     ensure!(screen.contains(" s: 1 would fail.\n"), "{screen}");
     ensure!(row(&screen, "rows")? == ["1,001"], "{screen}");
     ensure!(row(&screen, "would load")? == ["1"], "{screen}");
