@@ -78,3 +78,12 @@ pub enum BinaryReading {
     Hex,
     Base64,
 }
+
+/// The failed objects that make a run fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, VariantNames)]
+#[strum(serialize_all = "snake_case", ascii_case_insensitive)]
+pub enum FailOn {
+    Any,
+    /// Those whose content no earlier run failed to load.
+    New,
+}

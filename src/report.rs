@@ -25,6 +25,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::check::{Checked, Prediction};
+use crate::choices::FailOn;
 use crate::dialect::ObjectFormat;
 use crate::error::{Error, Result};
 use crate::load_data::LoadStats;
@@ -75,6 +76,8 @@ pub enum Outcome {
         bucket: String,
         key: String,
         object: Option<Object>,
+        /// True if an earlier run failed to load the same content.
+        is_known: bool,
         error: Error,
         attempts: u32,
         elapsed: Duration,
@@ -112,6 +115,16 @@ impl LoadTotals {
     #[must_use]
     pub fn is_everything_loaded(&self) -> bool {
         self.objects_failed == 0 && self.objects_not_reached == 0
+    }
+
+    /// Returns true if no object failed that counts by the policy, and none was left.
+    #[must_use]
+    pub fn is_success(&self, fail_on: FailOn) -> bool {
+        let failed = match fail_on {
+            FailOn::Any => self.objects_failed,
+            FailOn::New => self.objects_failed_new,
+        };
+        failed == 0 && self.objects_not_reached == 0
     }
 }
 
@@ -219,8 +232,9 @@ impl Report {
                     Ok(())
                 }
             }
-            Outcome::Failed { bucket, key, error, .. } => {
+            Outcome::Failed { bucket, key, error, is_known, .. } => {
                 self.totals.objects_failed += 1;
+                self.totals.objects_failed_new += u64::from(!is_known);
                 let object = format!("s3://{}/{}", printable(bucket), printable(key));
                 log_failure("failed", &object, error);
                 self.causes.add(Finding {
@@ -359,7 +373,8 @@ impl<'a> ObjectLine<'a> {
                 checked: Some(checked::fields(checked, *verified)),
                 ..Self::untouched(ObjectStatus::Checked, object, format)
             },
-            Outcome::Failed { bucket, key, object, error, attempts, elapsed } => Self {
+            Outcome::Failed { bucket, key, object, is_known, error, attempts, elapsed } => Self {
+                new: Some(!is_known),
                 status: ObjectStatus::Failed,
                 bucket,
                 key,
@@ -399,6 +414,7 @@ impl<'a> ObjectLine<'a> {
             format: format.into(),
             codec: None,
             rows: None,
+            new: None,
             attempts: 0,
             seconds: None,
             error: None,

@@ -78,7 +78,7 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
     let exit_code = exit_code::decide(End::Run {
         signal: shutdown.signalled(),
         errors: &errors,
-        is_complete: totals.is_everything_loaded(),
+        is_complete: totals.is_success(config.output.fail_on),
         rows_rejected: totals.rows_rejected,
     });
     ended.cancel();

@@ -1,6 +1,7 @@
 //! Reports settings that contradict each other, with the places that they come from and a remedy.
 
 use super::Config;
+use crate::choices::FailOn;
 use crate::dialect::{ExtraColumns, FormatConfig, MissingColumns};
 use crate::load_data::LoadConfig;
 use crate::policy::{Mode, OnBadRow, OnDuplicate, Verify};
@@ -50,6 +51,14 @@ fn check_ledger(resolver: &mut Resolver, config: &Config) {
             &format!("mode {mode} needs the ledger, which no-ledger switches off"),
             [&s::MODE, &s::NO_LEDGER],
             "leave out --no-ledger, or use --mode append",
+        );
+    }
+    if without_ledger && config.output.fail_on == FailOn::New {
+        contradiction(
+            resolver,
+            "fail-on new needs the ledger, which no-ledger switches off",
+            [&s::FAIL_ON, &s::NO_LEDGER],
+            "leave out --no-ledger, or use --fail-on any",
         );
     }
     if without_ledger && force {

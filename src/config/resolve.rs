@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 use super::conflicts::{contradictions, files_that_collide};
 use super::{Config, format, json, ledger, load, source, target, throughput};
-use crate::choices::{LogFormat, ProgressMode, SummaryForm};
+use crate::choices::{FailOn, LogFormat, ProgressMode, SummaryForm};
 use crate::dialect::ObjectFormat;
 use crate::report::OutputConfig;
 use crate::retry::RetryConfig;
@@ -146,6 +146,7 @@ fn output(resolver: &mut Resolver) -> OutputConfig {
         format: ObjectFormat::default(),
         report: resolver.path(&s::REPORT),
         failed_keys: resolver.path(&s::FAILED_KEYS),
+        fail_on: resolver.choice(&s::FAIL_ON).unwrap_or(FailOn::Any),
         summary: resolver.choice(&s::SUMMARY).unwrap_or(SummaryForm::Auto),
         log_format: resolver.choice(&s::LOG_FORMAT).unwrap_or(LogFormat::Text),
         verbosity: resolver

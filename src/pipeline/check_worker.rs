@@ -13,7 +13,7 @@ use super::batcher::{Batcher, Work};
 use super::context::{Context, Purpose};
 use super::events::{Event, emit, failed};
 use super::value_pass::first_noted;
-use super::work::ReadyObject;
+use super::work::{FailedBefore, ReadyObject};
 use crate::check::Checked;
 use crate::error::{Error, ErrorKind, Result};
 use crate::load_data::LoadRequest;
@@ -75,7 +75,7 @@ pub(crate) async fn check_staged(
                     elapsed: began.elapsed(),
                 }
             }
-            Err(error) => failed(None, object, error, attempts, began).await,
+            Err(error) => failed(None, object, FailedBefore::No, error, (attempts, began)).await,
         };
         emit(&events, Event::ended(outcome)).await;
     }

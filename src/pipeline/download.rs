@@ -89,8 +89,9 @@ pub(crate) async fn dispatch(
                 continue;
             }
             Route::None(error) => {
-                let outcome =
-                    failed(context.ledger.as_ref(), selected.object, error, 1, began).await;
+                let (object, before) = (selected.object, selected.failed_before);
+                let ledger = context.ledger.as_ref();
+                let outcome = failed(ledger, object, before, error, (1, began)).await;
                 emit(&events, Event::ended(outcome)).await;
                 continue;
             }
@@ -108,8 +109,9 @@ pub(crate) async fn dispatch(
                 emit(&events, Event::ended(Outcome::NotReached { object: selected.object })).await;
             }
             Some(Err(error)) => {
-                let outcome =
-                    failed(context.ledger.as_ref(), selected.object, error, 1, began).await;
+                let (object, before) = (selected.object, selected.failed_before);
+                let ledger = context.ledger.as_ref();
+                let outcome = failed(ledger, object, before, error, (1, began)).await;
                 emit(&events, Event::ended(outcome)).await;
             }
             Some(Ok(space)) => {
@@ -158,7 +160,8 @@ async fn stage_whole(
         }
         Some(Err(error)) => {
             let ledger = context.ledger.as_ref();
-            let outcome = failed(ledger, selected.object, error, attempts, began).await;
+            let (object, before) = (selected.object, selected.failed_before);
+            let outcome = failed(ledger, object, before, error, (attempts, began)).await;
             emit(events, Event::ended(outcome)).await;
             return None;
         }
@@ -168,7 +171,7 @@ async fn stage_whole(
     let Downloaded { layout, staged: file, scan, values } = downloaded;
     // An object that failed before is likely to fail again. A forced one replaces a row of the
     // ledger.
-    let may_share = !selected.had_failed
+    let may_share = !selected.failed_before.is_recorded()
         && !selected.again
         && attempts == 1
         && (values.bad_rows == 0 || context.preflight.policy.on_bad_row == OnBadRow::Accept);

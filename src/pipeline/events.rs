@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
+use super::work::FailedBefore;
 use crate::error::Error;
 use crate::ledger::{Job, Ledger};
 use crate::object::Object;
@@ -35,15 +36,16 @@ pub(crate) async fn emit(events: &mpsc::Sender<Event>, event: Event) {
 pub(crate) async fn failed(
     ledger: Option<&(Ledger, Job)>,
     object: Object,
+    before: FailedBefore,
     error: Error,
-    attempts: u32,
-    began: Instant,
+    (attempts, began): (u32, Instant),
 ) -> Outcome {
     record(ledger, &object.bucket, &object.key, &object.etag, &error, attempts).await;
     Outcome::Failed {
         bucket: object.bucket.clone(),
         key: object.key.clone(),
         object: Some(object),
+        is_known: before == FailedBefore::SameContent,
         error,
         attempts,
         elapsed: began.elapsed(),
@@ -58,7 +60,15 @@ pub(crate) async fn unreadable(
     error: Error,
 ) -> Outcome {
     record(ledger, &bucket, &key, "", &error, 1).await;
-    Outcome::Failed { bucket, key, object: None, error, attempts: 1, elapsed: Duration::ZERO }
+    Outcome::Failed {
+        bucket,
+        key,
+        object: None,
+        is_known: false,
+        error,
+        attempts: 1,
+        elapsed: Duration::ZERO,
+    }
 }
 
 /// Records a failure in the ledger, as a best effort: the report shows the failure in any case.

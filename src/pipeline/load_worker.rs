@@ -73,7 +73,14 @@ async fn load_alone(
     }
     let mut attempts = Attempts::new(&context.options.retry);
     let (verified, codecs) = (staged.verified, staged.codecs);
-    let request = request(context, (&object, &layout), &staged, &scan, values, selected.had_failed);
+    let request = request(
+        context,
+        (&object, &layout),
+        &staged,
+        &scan,
+        values,
+        selected.failed_before.is_recorded(),
+    );
     let loaded = match request {
         Ok(request) if fails(context, &request.values) => {
             Err(bad_values(context, &request).await.unwrap_or_else(|error| error))
@@ -118,7 +125,10 @@ async fn load_alone(
         }
         Ok(None) => Outcome::AlreadyLoaded { object },
         Err(error) if is_skipped(context, &error) => Outcome::SkippedChanged { object },
-        Err(error) => failed(context.ledger.as_ref(), object, error, attempts, began).await,
+        Err(error) => {
+            let (before, tried) = (selected.failed_before, (attempts, began));
+            failed(context.ledger.as_ref(), object, before, error, tried).await
+        }
     };
     emit(events, Event::ended(outcome)).await;
     // Only now may other runs try the object.
@@ -183,8 +193,9 @@ async fn load_together(
                     Some(hint) => of_it.with_hint(hint),
                     None => of_it,
                 };
-                let outcome =
-                    failed(context.ledger.as_ref(), selected.object, of_it, attempts, began).await;
+                let (object, before) = (selected.object, selected.failed_before);
+                let ledger = context.ledger.as_ref();
+                let outcome = failed(ledger, object, before, of_it, (attempts, began)).await;
                 emit(events, Event::ended(outcome)).await;
                 drop(selected.claim);
             }

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use super::backlog::Backlog;
 use super::decision::{Decision, Disposition, decide};
 use super::events::{Event, emit, failed, unreadable};
-use super::work::{ObjectStream, Selected};
+use super::work::{FailedBefore, ObjectStream, Selected};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::{Claim, Claimed, Claims, InHand, Job, Ledger, LedgerConfig, ObjectState};
 use crate::object::Object;
@@ -125,7 +125,7 @@ impl Selector {
                     self.pass_on(Selected {
                         object,
                         claim,
-                        had_failed: false,
+                        failed_before: FailedBefore::No,
                         again: false,
                         is_partial: false,
                     })
@@ -352,7 +352,7 @@ impl Selector {
             None => Ok(()),
             Some(selected) => {
                 // The wait was recorded as a failure.
-                self.pass_on(Selected { had_failed: true, ..selected })
+                self.pass_on(Selected { failed_before: FailedBefore::SameContent, ..selected })
                     .await
                     .map_err(|stop| Unselected { object: None, stop })
             }
@@ -390,8 +390,9 @@ impl Selector {
     ) -> Option<Selected> {
         match decide(&self.config, &object, known) {
             Decision::Load { again } => {
-                let had_failed = known.failed.is_some();
-                Some(Selected { object, claim, had_failed, again, is_partial: known.is_partial })
+                let is_partial = known.is_partial;
+                let failed_before = FailedBefore::of(known);
+                Some(Selected { object, claim, failed_before, again, is_partial })
             }
             Decision::Over(ending) => {
                 drop(claim);
@@ -419,7 +420,7 @@ impl Selector {
             Disposition::SkippedChanged => Outcome::SkippedChanged { object },
             Disposition::Failed(error) => {
                 let ledger = self.ledger.as_ref();
-                failed(ledger, object, error, 1, Instant::now()).await
+                failed(ledger, object, FailedBefore::of(known), error, (1, Instant::now())).await
             }
         };
         emit(&self.events, Event::ended(outcome)).await;

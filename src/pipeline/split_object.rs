@@ -118,7 +118,7 @@ pub(crate) async fn load_in_parts(
     split_slots: &Semaphore,
 ) {
     let began = Instant::now();
-    let Selected { object, claim, again, .. } = selected;
+    let Selected { object, claim, failed_before, again, .. } = selected;
     let draining = &context.shutdown.draining;
     let slot = tokio::select! {
         biased;
@@ -141,7 +141,10 @@ pub(crate) async fn load_in_parts(
         Ok(SplitOutcome::AlreadyLoaded) => Outcome::AlreadyLoaded { object },
         Ok(SplitOutcome::NotReached) => Outcome::NotReached { object },
         Err(error) if is_skipped(context, &error) => Outcome::SkippedChanged { object },
-        Err(error) => failed(context.ledger.as_ref(), object, error, attempts, began).await,
+        Err(error) => {
+            let tried = (attempts, began);
+            failed(context.ledger.as_ref(), object, failed_before, error, tried).await
+        }
     };
     emit(events, Event::ended(outcome)).await;
     // Only now may other runs try the object.
@@ -397,7 +400,15 @@ pub(crate) async fn fail_missing(
         let Object { bucket, key, etag, .. } = what;
         let _ = ledger.record_failure(job.generation, &bucket, &key, &etag, &error, 1).await;
         let elapsed = std::time::Duration::ZERO;
-        outcomes.push(Outcome::Failed { bucket, key, object: None, error, attempts: 1, elapsed });
+        outcomes.push(Outcome::Failed {
+            bucket,
+            key,
+            object: None,
+            is_known: false,
+            error,
+            attempts: 1,
+            elapsed,
+        });
     }
     Ok(outcomes)
 }

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
-use crate::ledger::{Claim, Ledger, Part, SplitObject};
+use crate::ledger::{Claim, Ledger, ObjectState, Part, SplitObject};
 use crate::load_data::{LoadStats, ObjectLayout, RejectBudget};
 use crate::object::Object;
 use crate::rejects::ObjectName;
@@ -89,12 +89,34 @@ pub(crate) struct Selected {
     pub(crate) object: Object,
     /// The claim, which is dropped when the object has an outcome.
     pub(crate) claim: Claim,
-    /// True if the ledger holds a failure, which a load clears.
-    pub(crate) had_failed: bool,
+    /// The failure that the ledger holds, which a load clears.
+    pub(crate) failed_before: FailedBefore,
     /// True if the object is loaded already, and `--force` loads it again.
     pub(crate) again: bool,
     /// True if parts of it are loaded, or may be.
     pub(crate) is_partial: bool,
+}
+
+/// The failure that an earlier run has recorded for a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FailedBefore {
+    No,
+    OtherContent,
+    SameContent,
+}
+
+impl FailedBefore {
+    pub(crate) fn of(known: &ObjectState) -> Self {
+        match &known.failed {
+            None => Self::No,
+            Some(failed) if failed.is_same_content => Self::SameContent,
+            Some(_) => Self::OtherContent,
+        }
+    }
+
+    pub(crate) fn is_recorded(self) -> bool {
+        self != Self::No
+    }
 }
 
 /// The listed objects, in order.

@@ -37,6 +37,9 @@ pub(super) struct ObjectLine<'a> {
     pub(super) codec: Option<String>,
     /// The number of data rows in the object. `null` if it was not read to its end.
     pub(super) rows: Option<u64>,
+    /// True if the object failed, and no earlier run failed to load the same content. `null` if it
+    /// did not fail.
+    pub(super) new: Option<bool>,
     /// The number of attempts, including the first. 0 if the object was not tried.
     pub(super) attempts: u32,
     /// The seconds since the start of the download. `null` if the object was not tried.
@@ -206,6 +209,8 @@ pub struct LoadTotals {
     pub objects_skipped_changed: u64,
     /// Objects that could not be loaded.
     pub objects_failed: u64,
+    /// The number of those objects whose content no earlier run failed to load.
+    pub objects_failed_new: u64,
     /// Objects that were listed, but not tried before the run ended.
     pub objects_not_reached: u64,
     /// Bytes of the objects that this run loaded.

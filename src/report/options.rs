@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::choices::{LogFormat, ProgressMode, SummaryForm};
+use crate::choices::{FailOn, LogFormat, ProgressMode, SummaryForm};
 use crate::dialect::ObjectFormat;
 
 /// The settings of the report, the summary, the log and the progress.
@@ -14,6 +14,8 @@ pub struct OutputConfig {
     pub report: Option<PathBuf>,
     /// The file for the keys that failed, in the format that `--keys-from` reads.
     pub failed_keys: Option<PathBuf>,
+    /// The failures that make the run fail.
+    pub fail_on: FailOn,
     pub summary: SummaryForm,
     pub log_format: LogFormat,
     /// The amount of logging. The default is 0; each `-v` adds one, and each `-q` subtracts one.

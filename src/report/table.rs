@@ -42,7 +42,9 @@ pub(super) fn load(report: &LoadReport<'_>, paint: Paint) -> String {
     );
     table.count_any("already loaded", totals.objects_already_loaded, "");
     table.count_any("changed, skipped", totals.objects_skipped_changed, "");
-    table.bad("objects failed", totals.objects_failed);
+    let is_new = totals.objects_failed_new == totals.objects_failed;
+    let new = format!("{} new", HumanCount(totals.objects_failed_new));
+    table.bad("objects failed", totals.objects_failed, if is_new { "" } else { &new });
     table.not_reached(totals.objects_not_reached, end);
     table.skipped_keys(end.skipped_keys);
     if totals.objects_loaded > 0 {
@@ -100,7 +102,7 @@ pub(super) fn check(report: &CheckReport<'_>, paint: Paint) -> String {
     table.count("would load", totals.would_load, "");
     let lost = format!("{} would be rejected", counted(totals.rows_rejected, "row"));
     table.count_any("not all of it", totals.would_lose_rows, &lost);
-    table.bad("would fail", totals.would_fail + totals.objects_failed);
+    table.bad("would fail", totals.would_fail + totals.objects_failed, "");
     table.not_reached(totals.objects_not_reached, end);
     table.skipped_keys(end.skipped_keys);
     table.count("rows", totals.rows, "");
@@ -187,10 +189,10 @@ impl SummaryTable {
         }
     }
 
-    fn bad(&mut self, label: &'static str, count: u64) {
+    fn bad(&mut self, label: &'static str, count: u64, remark: &str) {
         if count > 0 {
             let figure = HumanCount(count).to_string();
-            self.rows.push(Row { label, figure, remark: String::new(), is_bad: true });
+            self.rows.push(Row { label, figure, remark: remark.to_owned(), is_bad: true });
         }
     }
 

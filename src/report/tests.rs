@@ -75,7 +75,9 @@ fn loaded() -> Outcome {
 
 fn failed(key: &str, object: Option<Object>) -> Outcome {
     let (bucket, key) = ("b".to_owned(), key.to_owned());
-    Outcome::Failed { bucket, key, object, error: failure(), attempts: 1, elapsed: ELAPSED }
+    let is_known = key == "unknown";
+    let (error, attempts, elapsed) = (failure(), 1, ELAPSED);
+    Outcome::Failed { bucket, key, object, is_known, error, attempts, elapsed }
 }
 
 fn checked(prediction: Prediction) -> Outcome {

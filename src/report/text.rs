@@ -30,7 +30,9 @@ pub(super) fn load(report: &LoadReport<'_>) -> String {
     if totals.objects_skipped_changed > 0 {
         line("changed, skipped", totals.objects_skipped_changed.to_string());
     }
-    line("objects failed", totals.objects_failed.to_string());
+    let new = totals.objects_failed_new;
+    let remark = if new < totals.objects_failed { format!(" ({new} new)") } else { String::new() };
+    line("objects failed", format!("{}{remark}", totals.objects_failed));
     if let Some(value) = not_reached(totals.objects_not_reached, end.is_listing_complete) {
         line("objects not reached", value);
     }

@@ -10,7 +10,9 @@
 use strum::VariantNames as _;
 
 use super::setting::{Flag, Section, Setting, ValueKind};
-use crate::choices::{BinaryReading, Compress, LogFormat, ProgressMode, SslMode, SummaryForm};
+use crate::choices::{
+    BinaryReading, Compress, FailOn, LogFormat, ProgressMode, SslMode, SummaryForm,
+};
 use crate::dialect::{
     ExtraColumns, MatchColumns, MissingColumns, MissingKeys, ObjectFormat, Preset,
 };
@@ -469,6 +471,12 @@ settings! {
         "Write the outcome of every object to this file, as JSON Lines");
     FAILED_KEYS = Setting::new(Output, "failed-keys", Path,
         "Write the keys of failed objects to this file, for --keys-from");
+    FAIL_ON = Setting::new(Output, "fail-on", Choice(FailOn::VARIANTS),
+        "The failed objects for which the exit code is 3")
+        .more("any: all of them. new: those whose content no earlier run failed to load, so that a \
+               nightly run alerts once for each of them. The summary says how many are new. The \
+               others are tried again, and shown. It needs the ledger.")
+        .default("any");
     SUMMARY = Setting::new(Output, "summary", Choice(SummaryForm::VARIANTS),
         "The form of the summary on standard output")
         .more("auto: table on a terminal, otherwise text. text: lines of a key and a value, in a \

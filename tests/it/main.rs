@@ -43,6 +43,7 @@ mod locked_ledger;
 mod logins;
 mod lost_ledger;
 mod names;
+mod nights;
 mod not_text;
 mod null_times;
 mod oracle;
