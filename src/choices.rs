@@ -84,6 +84,6 @@ pub enum BinaryReading {
 #[strum(serialize_all = "snake_case", ascii_case_insensitive)]
 pub enum FailOn {
     Any,
-    /// Those whose content no earlier run failed to load.
+    /// Count the objects whose content no earlier run failed to load.
     New,
 }

@@ -12,14 +12,17 @@ pub use setting_args::{ForForget, ForLoad, ForStatus, Scoped};
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
+use crate::commands::StatusForm;
 use crate::config::{Inputs, Resolved, resolve};
 use crate::printable::printable;
 use crate::settings::{ENVIRONMENT_PREFIX, Origin, Problem};
 use crate::small_file;
+use crate::units::parse_duration;
 use help::{after_long_help, check_help, ledger_help};
 use setting_args::SettingArgs;
 
@@ -78,6 +81,31 @@ pub struct StatusArgs {
     /// Print one JSON document.
     #[arg(long)]
     pub json: bool,
+
+    /// Show the whole messages of failures, with their rows.
+    #[arg(long, conflicts_with = "json")]
+    pub details: bool,
+
+    /// Print a verdict for monitoring, and exit with 0 (fine), 1 (warning) or 2 (critical).
+    #[arg(long, conflicts_with_all = ["json", "details"])]
+    pub check: bool,
+
+    /// Make --check critical if the last success is older than this, such as 26h.
+    #[arg(long, value_name = "DURATION", requires = "check", value_parser = parse_duration)]
+    pub max_age: Option<Duration>,
+}
+
+impl StatusArgs {
+    #[must_use]
+    pub fn form(&self) -> StatusForm {
+        if self.check {
+            StatusForm::Check { max_age: self.max_age }
+        } else if self.json {
+            StatusForm::Json
+        } else {
+            StatusForm::Text { has_details: self.details }
+        }
+    }
 }
 
 #[derive(Args)]

@@ -20,4 +20,4 @@ pub use forget::forget;
 pub use load::load;
 pub use outcome::RunResult;
 pub use plan::plan;
-pub use status::status;
+pub use status::{StatusForm, status};

@@ -29,6 +29,13 @@ pub const INTERRUPTED: u8 = 130;
 /// SIGTERM stopped the run: 128 + 15.
 pub const TERMINATED: u8 = 143;
 
+/// `status --check` found nothing to complain about.
+pub const HEALTH_OK: u8 = 0;
+/// `status --check` found something that a person should look at.
+pub const HEALTH_WARNING: u8 = 1;
+/// `status --check` found that the table is not loaded as it should be.
+pub const HEALTH_CRITICAL: u8 = 2;
+
 /// All codes with their meanings, for `--help` and the documentation.
 pub const MEANINGS: &[(u8, &str)] = &[
     (ALL_LOADED, "every object is in the table"),
@@ -54,6 +61,8 @@ pub enum End<'a> {
     Run { signal: Option<u8>, errors: &'a [Error], is_complete: bool, rows_rejected: u64 },
     /// A command that only reads or changes the ledger ended, with an error or without.
     LedgerCommand(Option<ErrorKind>),
+    /// `status --check` ended with this verdict, one of the codes `HEALTH_…`.
+    Health(u8),
 }
 
 /// Returns the exit code of a command that ended like this.
@@ -74,6 +83,7 @@ pub fn decide(end: End<'_>) -> u8 {
             (None, None) if rows_rejected > 0 => ROWS_REJECTED,
             (None, None) => ALL_LOADED,
         },
+        End::Health(code) => code,
         End::LedgerCommand(None) => ALL_LOADED,
         // Without objects and a source, all other errors concern the target.
         End::LedgerCommand(Some(kind)) => match kind {

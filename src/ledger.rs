@@ -77,5 +77,5 @@ pub use part_entry::PartEntry;
 pub use parts::{Completed, SplitObject, SplitProgress};
 pub use runs::RunTotals;
 pub use schema::Tables;
-pub use status::{FailedObject, InFlight, JobStatus, Partial, Run, Status, Sums};
+pub use status::{FailedObject, InFlight, JobStatus, Partial, Run, RunState, Status, Sums};
 pub use transaction::{CommitOutcome, Entry, LedgerEntry};

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use s3_to_mysql::choices::LogFormat;
 use s3_to_mysql::cli::{Cli, Cmd};
-use s3_to_mysql::commands::RunResult;
+use s3_to_mysql::commands::{RunResult, StatusForm};
 use s3_to_mysql::config::{Config, Resolved};
 use s3_to_mysql::error::Error;
 use s3_to_mysql::printable::{Newlines, escape};
@@ -28,7 +28,7 @@ enum Task {
     Load,
     Plan,
     Check { sample: Option<u64> },
-    Status { json: bool },
+    Status(StatusForm),
     Forget { yes: bool },
 }
 
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
             args.settings.resolve(),
         ),
         Cmd::Status(args) => {
-            (Task::Status { json: args.json }, args.settings.print_config, args.settings.resolve())
+            (Task::Status(args.form()), args.settings.print_config, args.settings.resolve())
         }
         Cmd::Forget(args) => {
             (Task::Forget { yes: args.yes }, args.settings.print_config, args.settings.resolve())
@@ -116,7 +116,7 @@ fn start(config: Config, terminal: &Terminal, task: Task) -> anyhow::Result<RunR
             Task::Check { sample } => {
                 Box::pin(commands::check(config, sample, terminal, Signals::catch()?)).await
             }
-            Task::Status { json } => commands::status(config, json).await,
+            Task::Status(form) => commands::status(config, form).await,
             Task::Forget { yes } => commands::forget(config, yes, &mut output()).await,
         })
     });

@@ -39,5 +39,5 @@ pub use sessions::{Session, Sessions};
 pub use table_schema::{ColumnSchema, TableSchema};
 pub(crate) use table_schema::{
     ReferringKey, TableDefinition, TableDescription, TableKind, UniqueKey, describe_tables,
-    is_in_foreign_key, table_names,
+    is_in_foreign_key, missing_table, table_names,
 };

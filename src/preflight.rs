@@ -16,10 +16,8 @@ use std::time::Instant;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Target;
 use crate::load_data::{Layout, LayoutMaker, Plan, Policy};
-use crate::mysql::{Conn, Connector, Phase, Server, Session, TableSchema, classify, table_names};
-use crate::nearest::nearest;
+use crate::mysql::{Conn, Connector, Phase, Server, Session, TableSchema, classify, missing_table};
 use crate::retry::Attempts;
-use crate::sql_text::TableName;
 use problems::TargetTable;
 use rehearse::rehearse;
 
@@ -177,23 +175,7 @@ async fn read_schema(conn: &mut Conn, options: &PreflightOptions<'_>) -> Result<
     };
     match TableSchema::read(conn, database, &table.table).await {
         Ok(Some(schema)) => Ok(schema),
-        Ok(None) => Err(missing(conn, table, database).await),
+        Ok(None) => Err(missing_table(conn, table, database).await),
         Err(error) => Err(classify(Phase::Connect, &what, &error)),
-    }
-}
-
-async fn missing(conn: &mut Conn, table: &TableName, database: &str) -> Error {
-    let error = Error::new(
-        ErrorKind::TargetRefused,
-        format!("table {table} does not exist, or the account cannot see it"),
-    );
-    let names = table_names(conn, database, "").await.unwrap_or_default();
-    match nearest(&table.table, names.iter().map(String::as_str)) {
-        Some(name) => error.with_hint(format!("did you mean {name:?}?")),
-        None => error.with_hint(format!(
-            "create the table first, or check --table; database {database:?} has {} tables \
-             that the account can see",
-            names.len()
-        )),
     }
 }

@@ -80,7 +80,7 @@ pub(crate) async fn prepare(
     };
     let warnings = warnings(config, &preflight, &budget);
     tracing::info!(
-        "loading into {} on {} {}, time zone {}, staging up to {}",
+        "target {} on {} {}, time zone {}, staging up to {}",
         config.target.table,
         preflight.server.flavor,
         preflight.server.version,

@@ -10,7 +10,7 @@ use super::options::AdminOptions;
 use super::schema::Tables;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::codes::{COLUMN_ACCESS_DENIED, TABLE_ACCESS_DENIED};
-use crate::mysql::{Connector, Phase, Session, SqlMode, classify, describe_tables};
+use crate::mysql::{Connector, Phase, Session, SqlMode, classify, describe_tables, missing_table};
 use crate::sql_text::TableName;
 
 /// The ledger's data for one target.
@@ -19,6 +19,8 @@ pub struct LedgerAdmin {
     session: Session,
     pub(crate) tables: Tables,
     pub(crate) target: Target,
+    /// True if the target exists, and the account can see it.
+    is_target_there: bool,
     /// The suffixes of the tables that exist.
     present: Vec<&'static str>,
 }
@@ -33,13 +35,13 @@ impl LedgerAdmin {
         let mut connector = Connector::new(options.target, options.timeouts)?;
         let (conn, server) = connector.probe().await?;
         let mut session = connector.pool(&server, SqlMode::Strict, 1).adopt(conn).await?;
-        let target = target(&mut session, options).await?;
+        let (target, is_target_there) = target(&mut session, options).await?;
         let Some(stem) = &options.ledger.table else {
             return Err(Error::new(ErrorKind::Bug, "a ledger is needed, but none is named"));
         };
         let tables = Tables::new(stem, &target.database);
         let present = tables.present(&mut session).await?;
-        Ok(Self { session, tables, target, present })
+        Ok(Self { session, tables, target, is_target_there, present })
     }
 
     #[must_use]
@@ -51,6 +53,15 @@ impl LedgerAdmin {
     #[must_use]
     pub fn ledger(&self) -> TableName {
         TableName { database: Some(self.tables.database.clone()), table: self.tables.stem.clone() }
+    }
+
+    /// Returns an error if the target does not exist, or the account cannot see it.
+    pub async fn missing_target(&mut self) -> Option<Error> {
+        if self.is_target_there {
+            return None;
+        }
+        let database = self.target.database.clone();
+        Some(missing_table(&mut self.session.conn, &self.target.name(), &database).await)
     }
 
     /// Returns true if this account can see a ledger.
@@ -103,9 +114,9 @@ impl LedgerAdmin {
     }
 }
 
-/// Returns the target in the server's spelling of its name. If the table no longer exists, keeps
-/// the user's spelling, because what was loaded into it may still be asked for.
-async fn target(session: &mut Session, options: &AdminOptions<'_>) -> Result<Target> {
+/// Returns the target in the server's spelling of its name, and true if it exists. If it no longer
+/// does, keeps the user's spelling, because what was loaded into it may still be asked for.
+async fn target(session: &mut Session, options: &AdminOptions<'_>) -> Result<(Target, bool)> {
     let TableName { database, table } = &options.target.table;
     let what = format!("table {}", options.target.table);
     let Some(database) = database.as_ref().or(options.target.database.as_ref()) else {
@@ -117,11 +128,10 @@ async fn target(session: &mut Session, options: &AdminOptions<'_>) -> Result<Tar
     let known = describe_tables(&mut session.conn, database, [table])
         .await
         .map_err(|error| classify(Phase::Transaction, &what, &error))?;
-    let (database, table) = match known.into_iter().next() {
-        Some(known) => (known.database, known.table),
-        None => (database.clone(), table.clone()),
-    };
-    Ok(Target { database, table })
+    Ok(match known.into_iter().next() {
+        Some(known) => (Target { database: known.database, table: known.table }, true),
+        None => (Target { database: database.clone(), table: table.clone() }, false),
+    })
 }
 
 /// One row of an answer, whose values are taken by column name.

@@ -27,6 +27,12 @@ pub struct Status {
     /// The failed objects, or the first of them if not all were requested.
     pub failed: Vec<FailedObject>,
     pub objects_failed: u64,
+    /// The end of the last run after which every object was in the table. RFC 3339, in UTC.
+    pub last_success_at: Option<String>,
+    /// The seconds since then, by the server's clock.
+    pub last_success_age_seconds: Option<u64>,
+    /// The first failure of the object that failed first of all. RFC 3339, in UTC.
+    pub oldest_failure_at: Option<String>,
     /// The latest runs, newest first, then any older runs that are alive.
     pub runs: Vec<Run>,
 }

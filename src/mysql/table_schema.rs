@@ -10,7 +10,7 @@ mod unique_keys;
 
 pub(crate) use comparison::TableDefinition;
 pub(crate) use references::{ReferringKey, is_in_foreign_key};
-pub(crate) use tables::{TableDescription, describe_tables, table_names};
+pub(crate) use tables::{TableDescription, describe_tables, missing_table, table_names};
 pub(crate) use unique_keys::UniqueKey;
 
 use mysql_async::Row;

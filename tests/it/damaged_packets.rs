@@ -16,7 +16,7 @@ use clap::Parser as _;
 use fastrand::Rng;
 use futures_util::{StreamExt as _, stream};
 use s3_to_mysql::cli::{Cli, Cmd};
-use s3_to_mysql::commands::{self, RunResult};
+use s3_to_mysql::commands::{self, RunResult, StatusForm};
 use s3_to_mysql::config::Resolved;
 use s3_to_mysql::exit_code;
 use s3_to_mysql::shutdown::Signals;
@@ -89,7 +89,9 @@ async fn run(words: Vec<String>) -> Result<RunResult> {
                 Box::pin(commands::load(resolved(args.resolve())?, &terminal, Signals::catch()?))
                     .await
             }
-            Cmd::Status(args) => commands::status(resolved(args.settings.resolve())?, true).await,
+            Cmd::Status(args) => {
+                commands::status(resolved(args.settings.resolve())?, StatusForm::Json).await
+            }
             Cmd::Forget(args) => {
                 let config = resolved(args.settings.resolve())?;
                 commands::forget(config, true, &mut Vec::new()).await

@@ -39,7 +39,7 @@ async fn a_run_that_loads_everything_ends_with_0_and_says_so_on_standard_output_
     env.put("in/folder/", "")?;
     let ended = env.load_ending(0, "t", &["--skip-hidden"]).await?;
     insta::assert_snapshot!("summary", redacted(&ended.stdout));
-    ensure!(ended.stderr.contains("loading into `t`"), "{ended}");
+    ensure!(ended.stderr.contains("target `t` on"), "{ended}");
     ensure!(!ended.stdout.contains("INFO"), "a log line on standard output\n{ended}");
     ensure!(env.count("t").await? == 3);
     env.ensure_nothing_staged()

@@ -218,7 +218,7 @@ async fn log_lines_bear_the_time_of_day_on_a_terminal_and_full_stamps_elsewhere(
     create_table(&env).await?;
     put_rows(&env, "in/a", 1..=2)?;
     let log_line = |text: &str| -> Result<String> {
-        let line = text.lines().find(|line| line.contains("loading into `t`"));
+        let line = text.lines().find(|line| line.contains("target `t` on"));
         line.map(str::to_owned).with_context(|| format!("no log line in {text}"))
     };
     // 2026-11-27T04:10:32.123456Z

@@ -42,7 +42,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("settings", "choices dialect policy printable units"),
     ("split", "dialect"),
     ("values", "choices dialect nearest printable split sql_text"),
-    ("mysql", "choices error policy small_file sql_text"),
+    ("mysql", "choices error nearest policy small_file sql_text"),
     ("verify", "choices dialect mysql split sql_text"),
     ("columns", "dialect mysql nearest object sql_text"),
     ("source", "error object retry s3_uri small_file units"),
@@ -89,7 +89,7 @@ const LAYERS: &[(&str, &str)] = &[
          printable progress rejects report retry s3_uri shutdown source sql_text staging terminal \
          throttle verify",
     ),
-    ("cli", "config exit_code printable settings small_file"),
+    ("cli", "commands config exit_code printable settings small_file units"),
 ];
 
 /// Returns the folder of a file, or the name of a file at the top: `load` of `load/batch.rs`.

@@ -41,8 +41,13 @@ impl LedgerAdmin {
             };
         let in_flight = self.in_flight(&where_target).await?;
         let (failed, objects_failed) = self.failed(&where_target, failures_listed).await?;
+        let oldest_failure_at = self.oldest_failure(&where_target).await?;
+        let (last_success_at, last_success_age_seconds) = self.last_success().await?.unzip();
         let runs = self.runs().await?;
         Ok(Status {
+            last_success_at,
+            last_success_age_seconds,
+            oldest_failure_at,
             target: self.target.name(),
             ledger: self.ledger(),
             job,
@@ -212,6 +217,21 @@ impl LedgerAdmin {
             })
         };
         self.rows(&sql).await?.into_iter().map(row).collect()
+    }
+
+    /// Returns the time of the first failure of the object that failed first of all.
+    async fn oldest_failure(&mut self, where_target: &str) -> Result<Option<String>> {
+        if !self.has("failures") {
+            return Ok(None);
+        }
+        let sql = format!(
+            "SELECT {} FROM {} AS failure WHERE {where_target} \
+             ORDER BY failure.first_failed_at LIMIT 1",
+            time("first_failed_at"),
+            self.tables.failures
+        );
+        let first = self.rows(&sql).await?.pop();
+        first.map(|mut fields| fields.text("first_failed_at")).transpose()
     }
 
     /// Returns the first failures, and the number of all failures.

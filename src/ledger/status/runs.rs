@@ -47,7 +47,59 @@ impl LedgerAdmin {
                 run.state = RunState::Running;
             }
         }
+        self.count_unended(&mut runs).await?;
         Ok(runs)
+    }
+
+    /// Returns the end of the last run after which every object was in the table, and the seconds
+    /// since then.
+    pub(super) async fn last_success(&mut self) -> Result<Option<(String, u64)>> {
+        if !self.has("runs") {
+            return Ok(None);
+        }
+        let sql = format!(
+            "SELECT {}, \
+             GREATEST(TIMESTAMPDIFF(SECOND, run.ended_at, UTC_TIMESTAMP(6)), 0) AS age_seconds \
+             FROM {} AS run \
+             WHERE target = {} AND exit_code IN (0, 7) \
+             ORDER BY run.ended_at DESC LIMIT 1",
+            time("ended_at"),
+            self.tables.runs,
+            self.target.literal()
+        );
+        let Some(mut fields) = self.rows(&sql).await?.pop() else { return Ok(None) };
+        Ok(Some((fields.text("ended_at")?, fields.take("age_seconds")?)))
+    }
+
+    /// Counts what the runs without an end have loaded so far, which their rows do not say.
+    async fn count_unended(&mut self, runs: &mut [Run]) -> Result<()> {
+        let ids: Vec<String> = runs
+            .iter()
+            .filter(|run| run.ended_at.is_none())
+            .map(|run| bytes_literal(run.run_id.as_bytes()))
+            .collect();
+        if ids.is_empty() || !self.has("objects") {
+            return Ok(());
+        }
+        let sql = format!(
+            "SELECT run_id, COUNT(*) AS object_count, SUM(row_count) AS row_count, \
+             SUM(size_bytes) AS size_bytes \
+             FROM {} \
+             WHERE target = {} AND run_id IN ({}) AND state = 'loaded' \
+             GROUP BY run_id",
+            self.tables.objects,
+            self.target.literal(),
+            ids.join(", ")
+        );
+        for mut fields in self.rows(&sql).await? {
+            let id = fields.text("run_id")?;
+            if let Some(run) = runs.iter_mut().find(|run| run.run_id == id) {
+                run.objects_loaded = fields.take("object_count")?;
+                run.rows = fields.take("row_count")?;
+                run.bytes = fields.take("size_bytes")?;
+            }
+        }
+        Ok(())
     }
 
     async fn runs_where(&mut self, condition: &str, limit: u64) -> Result<Vec<Run>> {

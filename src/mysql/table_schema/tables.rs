@@ -1,8 +1,10 @@
 //! The tables of a database, by name: which exist, and what marks them.
 
 use super::{optional_text, text};
+use crate::error::{Error, ErrorKind};
 use crate::mysql::conn::Conn;
-use crate::sql_text::text_literal;
+use crate::nearest::nearest;
+use crate::sql_text::{TableName, text_literal};
 
 /// A table that exists.
 #[derive(Clone, Debug)]
@@ -65,4 +67,21 @@ pub(crate) async fn table_names(
     );
     let rows = conn.query_sets(&sql).await?.next_rows_of(1)?;
     Ok(rows.iter().map(|row| text(row, 0)).collect())
+}
+
+/// Returns the error about a table that does not exist, with the remedy.
+pub(crate) async fn missing_table(conn: &mut Conn, table: &TableName, database: &str) -> Error {
+    let error = Error::new(
+        ErrorKind::TargetRefused,
+        format!("table {table} does not exist, or the account cannot see it"),
+    );
+    let names = table_names(conn, database, "").await.unwrap_or_default();
+    match nearest(&table.table, names.iter().map(String::as_str)) {
+        Some(name) => error.with_hint(format!("did you mean {name:?}?")),
+        None => error.with_hint(format!(
+            "create the table first, or check --table; database {database:?} has {} tables \
+             that the account can see",
+            names.len()
+        )),
+    }
 }

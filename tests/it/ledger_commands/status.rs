@@ -72,12 +72,12 @@ async fn status_sums_what_is_in_the_table_and_in_the_shadow_of_a_swap(env: TestE
     for (label, value) in [
         ("target", format!("`{}`.`t`", env.schema.name)),
         ("ledger", format!("`{}`.`s3_to_mysql`", env.schema.name)),
-        ("mode", "append, done".to_owned()),
+        ("mode", "append".to_owned()),
         ("generation", "1, since 2026-01-02T03:04:05Z".to_owned()),
         ("objects loaded", "3".to_owned()),
         ("rows ", "30".to_owned()),
         ("rows skipped", "3".to_owned()),
-        ("bytes", "300 (300 B)".to_owned()),
+        ("size", "300 B".to_owned()),
         ("objects failed", "0".to_owned()),
         ("objects in flight", "0".to_owned()),
     ] {
@@ -132,6 +132,8 @@ async fn status_has_a_stable_json_shape(env: TestEnv) -> Result<()> {
         },
         "shadow": null,
         "objects_failed": 1,
+        "last_success_at": "2026-01-02T04:00:00.000000Z",
+        "oldest_failure_at": "2026-01-02T03:04:05.000000Z",
         "partial": [{
             "bucket": "etl", "key": "half", "etag": "e1", "generation": 1, "size_bytes": 100,
             "part_size_bytes": 30,
@@ -186,9 +188,20 @@ async fn failures_are_told_with_reason_attempts_and_times(env: TestEnv) -> Resul
         failed.len() == 11 && failed[10] == "failed: and 2 more; --json has them all",
         "{ended}"
     );
-    let first = "failed: s3://etl/bad-00: bad_rows, 2 attempts from 2026-01-02T03:04:05Z to \
-         2026-01-03T03:04:05Z: row 3: not\\na number";
+    let first = "failed: s3://etl/bad-00: bad_rows since 2026-01-02, 2 attempts: row 3: not";
     ensure!(failed[0] == first, "{ended}");
+    ensure!(ended.summary("oldest failure")? == "2026-01-02T03:04:05Z", "{ended}");
+    let detailed = env.run(&["status", "--table", "t", "--details"]).await?;
+    detailed.says(
+        "failed: s3://etl/bad-00: bad_rows, 2 attempts from 2026-01-02T03:04:05Z to \
+         2026-01-03T03:04:05Z\n  row 3: not\n  a number\nfailed: s3://etl/bad-01: ",
+    )?;
+    // However long a message or a key is, a line fits a terminal.
+    let long = format!("UPDATE s3_to_mysql_failures SET message = '{}'", "long ".repeat(100));
+    env.schema.exec(&long).await?;
+    let ended = status(&env).await?;
+    let widest = ended.stdout.lines().map(|line| line.chars().count()).max();
+    ensure!(widest == Some(120), "{ended}");
     let document = status_json(&env).await?;
     let keys: Vec<&str> = document["failed"]
         .as_array()
@@ -236,7 +249,7 @@ async fn what_is_in_flight_is_told_with_its_worker_and_is_not_counted(env: TestE
         "{ended}"
     );
     ended.says(
-        "in flight: s3://etl/b: 100 bytes by host-1:7, run run-1, since 2026-01-02T03:04:05Z\n",
+        "in flight: s3://etl/b: 100 B by host-1:7, run run-1, since 2026-01-02T03:04:05Z\n",
     )?;
     let document = status_json(&env).await?;
     let expected = json!([{
@@ -273,6 +286,7 @@ async fn run_states(env: &TestEnv) -> Result<Vec<(String, String)>> {
 async fn runs_are_running_ended_or_dead(env: TestEnv) -> Result<()> {
     one_table(&env).await?;
     make_ledger(&env).await?;
+    insert_job(&env, "t", (1, 1), "append", "done").await?;
     insert_run(&env, "20260102-1", "2026-01-02 01:00:00", GOOD_END).await?;
     insert_run(&env, "20260102-2", "2026-01-02 02:00:00", NO_END).await?;
     insert_run(&env, "20260102-3", "2026-01-02 03:00:00", NO_END).await?;
@@ -291,23 +305,15 @@ async fn runs_are_running_ended_or_dead(env: TestEnv) -> Result<()> {
     ensure!(states == expected("running"), "{states:?}");
     let ended = status(&env).await?;
     let cells = |start: &str| -> Result<Vec<String>> {
-        let line = ended
-            .stdout
-            .lines()
-            .find(|line| line.starts_with(&format!("{start} ")))
-            .context("no line")?;
-        Ok(line.split_whitespace().skip(3).map(str::to_owned).collect())
+        let line = ended.stdout.lines().find(|line| line.starts_with(start)).context("no line")?;
+        Ok(line.split_whitespace().skip(1).map(str::to_owned).collect())
     };
-    ensure!(
-        cells(&id)? == ["2026-01-02T03:00:00Z", "running", "-", "0", "0", "0", "0", "0"],
-        "{ended}"
-    );
-    ensure!(
-        cells("20260102-2")? == ["2026-01-02T02:00:00Z", "died", "-", "0", "0", "0", "0", "0"],
-        "{ended}"
-    );
-    let good = ["2026-01-02T01:00:00Z", "2026-01-02T04:00:00Z", "0", "3", "4", "0", "30", "300"];
-    ensure!(cells("20260102-1")? == good, "{ended}");
+    let zeros = ["append", "host-1:7", "-", "0", "0", "0", "0", "0", "B"];
+    ensure!(cells("2026-01-02T03:00:00Z")? == [&["running"][..], &zeros].concat(), "{ended}");
+    ensure!(cells("2026-01-02T02:00:00Z")? == [&["died"][..], &zeros].concat(), "{ended}");
+    let good = "2026-01-02T04:00:00Z append host-1:7 0 3 4 0 30 300 B";
+    ensure!(cells("2026-01-02T01:00:00Z")?.join(" ") == good, "{ended}");
+    ensure!(ended.summary("mode")? == "append, a run is at work", "{ended}");
 
     alive.query_drop("DO RELEASE_ALL_LOCKS()").await?;
     let states = run_states(&env).await?;
@@ -409,6 +415,7 @@ async fn a_ledger_elsewhere_is_found_where_it_is_named(env: TestEnv) -> Result<(
 async fn a_ledger_that_cannot_be_read_names_the_privilege(env: TestEnv) -> Result<()> {
     one_table(&env).await?;
     make_ledger(&env).await?;
+    insert_job(&env, "t", (1, 1), "append", "done").await?;
     let tables = ALL_SUFFIXES.map(|suffix| format!("s3_to_mysql_{suffix}"));
     let grants: Vec<(&str, &str)> = tables.iter().map(|table| ("INSERT", table.as_str())).collect();
     let user = account_with(&env, &grants).await?;
@@ -596,4 +603,85 @@ async fn a_swap_under_way_is_told_beside_the_table(env: TestEnv) -> Result<()> {
     );
     ensure!(env.count("t").await? == 3);
     Ok(())
+}
+
+/// Returns the line of `status --check`.
+async fn verdict(env: &TestEnv, code: i32, args: &[&str]) -> Result<String> {
+    let ended = env.run(&[&["status", "--table", "t", "--check", "-q"][..], args].concat()).await?;
+    ended.expect(code)?;
+    ensure!(ended.stderr.is_empty() && ended.stdout.lines().count() == 1, "{ended}");
+    Ok(ended.stdout)
+}
+
+#[apply(load_test)]
+async fn a_verdict_for_monitoring_is_one_line_and_an_exit_code(env: TestEnv) -> Result<()> {
+    lines_table(&env).await?;
+    let line = verdict(&env, 2, &[]).await?;
+    ensure!(line.starts_with("CRITICAL: nothing was ever loaded into "), "{line}");
+    env.put("in/a", "1\n")?;
+    env.load_ending(0, "t", &[]).await?;
+    let line = verdict(&env, 0, &["--max-age", "26h"]).await?;
+    ensure!(
+        line.starts_with("OK: last success ") && line.ends_with("0 objects failed\n"),
+        "{line}"
+    );
+
+    env.put("in/bad", "five\n")?;
+    env.load_ending(3, "t", &[]).await?;
+    let line = verdict(&env, 1, &[]).await?;
+    ensure!(line.starts_with("WARNING: the last run ended with 3; 1 object failed, "), "{line}");
+    env.put("in/bad", "5\n")?;
+    env.load_ending(0, "t", &[]).await?;
+    verdict(&env, 0, &[]).await?;
+
+    let older = "UPDATE s3_to_mysql_runs SET ended_at = ended_at - INTERVAL 27 HOUR";
+    env.schema.exec(older).await?;
+    let line = verdict(&env, 2, &["--max-age", "26h"]).await?;
+    ensure!(line.starts_with("CRITICAL: the last success was 27 h ago; "), "{line}");
+    verdict(&env, 0, &["--max-age", "28h"]).await?;
+    // A run that never said how it ended.
+    insert_run(&env, "later", "2100-01-01 00:00:00", NO_END).await?;
+    let line = verdict(&env, 2, &[]).await?;
+    ensure!(line.starts_with("CRITICAL: the last run died, on host-1:7; "), "{line}");
+    // No answer is no good news either.
+    let ended = env.run(&["status", "--table", "t", "--check", "--port", "1"]).await?;
+    ended.expect(2)?;
+    ensure!(ended.stdout.starts_with("CRITICAL: "), "{ended}");
+    Ok(())
+}
+
+#[apply(load_test)]
+async fn a_killed_run_is_shown_with_what_it_had_loaded(env: TestEnv) -> Result<()> {
+    lines_table(&env).await?;
+    env.put("in/a", "1\n2\n")?;
+    env.load_ending(0, "t", &[]).await?;
+    env.put("in/held", "3\n")?;
+    env.put("in/b", "4\n5\n6\n")?;
+    // One connection, so that the other object is loaded before or after the held one.
+    let (child, _proxy, held) = held_load(&env, &["--no-batch", "--load-concurrency", "2"]).await?;
+    for _ in 0..1000 {
+        if env.count("t").await? > 2 {
+            break;
+        }
+    }
+    signal(&child, "KILL")?;
+    finish(child).await?;
+    held.release();
+    let loaded = env.count("t").await? - 2;
+    ensure!(loaded > 0, "nothing was loaded beside the held object");
+    let run = &status_json(&env).await?["runs"][0];
+    ensure!(run["rows"] == loaded && run["objects_loaded"] == 1, "{run:#}");
+    Ok(())
+}
+
+#[apply(load_test)]
+async fn a_table_that_never_was_is_an_error(env: TestEnv) -> Result<()> {
+    one_table(&env).await?;
+    let ended = env.run(&["status", "--table", "tt"]).await?;
+    ended.expect(6)?;
+    ended.says("error: table ")?;
+    ended.says("does not exist, or the account cannot see it")?;
+    ended.says("hint: did you mean \"t\"?")?;
+    make_ledger(&env).await?;
+    env.run(&["status", "--table", "tt"]).await?.expect(6)
 }

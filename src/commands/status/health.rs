@@ -1,0 +1,102 @@
+//! The verdict of `status --check`, in the form that monitoring systems such as Nagios expect: one
+//! line, and 0, 1 or 2 as the exit code.
+
+use std::time::Duration;
+
+use strum::Display;
+
+use super::super::outcome::RunResult;
+use super::answer::StatusAnswer;
+use crate::error::{Error, Result};
+use crate::exit_code::{self, End};
+use crate::ledger::{RunState, Status};
+
+/// The verdict, from good to bad.
+#[derive(Clone, Copy, Debug, Display, PartialEq, Eq, PartialOrd, Ord)]
+#[strum(serialize_all = "UPPERCASE")]
+enum Level {
+    Ok,
+    Warning,
+    Critical,
+}
+
+/// Returns the line and the exit code. An answer that could not be had is critical.
+pub(super) fn verdict(answer: &Result<StatusAnswer>, max_age: Option<Duration>) -> RunResult {
+    let (level, what) = match answer {
+        Err(error) => (Level::Critical, vec![error.one_line()]),
+        Ok(StatusAnswer::NoLedger { target, .. }) => {
+            (Level::Critical, vec![format!("nothing was ever loaded into {target}")])
+        }
+        Ok(StatusAnswer::Status(status)) => assess(status, max_age),
+    };
+    let exit_code = exit_code::decide(End::Health(match level {
+        Level::Ok => exit_code::HEALTH_OK,
+        Level::Warning => exit_code::HEALTH_WARNING,
+        Level::Critical => exit_code::HEALTH_CRITICAL,
+    }));
+    let output = format!("{level}: {}\n", what.join("; "));
+    RunResult { exit_code, output, problems: String::new(), errors: Vec::<Error>::new() }
+}
+
+/// Returns the level, and what to say, with the gravest first.
+fn assess(status: &Status, max_age: Option<Duration>) -> (Level, Vec<String>) {
+    let mut found: Vec<(Level, String)> = Vec::new();
+    let age = status.last_success_age_seconds.map(Duration::from_secs);
+    match (age, max_age) {
+        (None, _) => {
+            found.push((Level::Critical, "no run has loaded everything yet".to_owned()));
+        }
+        (Some(age), Some(max)) if age > max => {
+            let text = format!("the last success was {} ago", shown(age));
+            found.push((Level::Critical, text));
+        }
+        (Some(age), _) => found.push((Level::Ok, format!("last success {} ago", shown(age)))),
+    }
+    let mut ended = status.runs.iter().filter(|run| run.state != RunState::Running);
+    match ended.next().map(|run| (run.state, run.exit_code, &run.worker)) {
+        Some((RunState::Died, _, worker)) => {
+            found.push((Level::Critical, format!("the last run died, on {worker}")));
+        }
+        Some((_, Some(code), _)) => match level_of(code) {
+            Level::Ok => {}
+            level => found.push((level, format!("the last run ended with {code}"))),
+        },
+        _ => {}
+    }
+    let failed = status.objects_failed;
+    let level = if failed > 0 { Level::Warning } else { Level::Ok };
+    let plural = if failed == 1 { "object" } else { "objects" };
+    let since = match status.oldest_failure_at.as_deref().and_then(|time| time.get(..10)) {
+        Some(day) if failed > 0 => format!(", the oldest since {day}"),
+        _ => String::new(),
+    };
+    found.push((level, format!("{failed} {plural} failed{since}")));
+    found.sort_by_key(|(level, _)| std::cmp::Reverse(*level));
+    let level = found.first().map_or(Level::Ok, |(level, _)| *level);
+    (level, found.into_iter().map(|(_, text)| text).collect())
+}
+
+/// Returns the level of a run that ended with this code.
+fn level_of(code: u64) -> Level {
+    let is = |of: u8| code == u64::from(of);
+    if is(exit_code::ALL_LOADED) {
+        Level::Ok
+    } else if [exit_code::OBJECTS_FAILED, exit_code::NOTHING_MATCHED, exit_code::ROWS_REJECTED]
+        .into_iter()
+        .any(is)
+    {
+        Level::Warning
+    } else {
+        Level::Critical
+    }
+}
+
+/// Returns `45 s`, `12 min`, `26 h` or `5 d`.
+fn shown(age: Duration) -> String {
+    match age.as_secs() {
+        seconds @ ..120 => format!("{seconds} s"),
+        seconds @ 120..7200 => format!("{} min", seconds / 60),
+        seconds @ 7200..172_800 => format!("{} h", seconds / 3600),
+        seconds => format!("{} d", seconds / 86_400),
+    }
+}
