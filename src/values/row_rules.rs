@@ -1,6 +1,9 @@
 //! The verdicts on whole rows: each field by the rule of its column, and the number of fields.
 
+mod blocks;
 mod records;
+
+pub use blocks::RowScratch;
 
 use super::field_encoding::FieldEncoding;
 use super::ordinary::Ordinary;
