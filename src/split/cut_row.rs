@@ -46,7 +46,7 @@ pub struct IndexedRows<'data> {
 #[derive(Clone, Copy, Debug)]
 pub struct FieldTable<'data> {
     pub(super) data: &'data [u8],
-    /// As many ends for each row as it has fields.
+    /// The ends of the fields, `width` for each row.
     ends: &'data [u32],
     width: usize,
     line_bytes: u32,

@@ -13,6 +13,9 @@ use super::grammar::Grammar;
 /// processor's cache until they are used.
 const INDEX_BYTES: usize = 16 * 1024;
 
+/// The number of ends for which there is room at first. Small objects do not need more.
+const FIRST_ENDS: usize = 512;
+
 /// The number of ends that are written at a time.
 const GROUP: usize = 8;
 
@@ -147,11 +150,11 @@ impl RowIndex {
 
         let count = left.count_ones() as usize;
         if self.ends.len() < self.end_count + WORD_BYTES {
-            self.ends.resize(self.end_count * 2 + INDEX_BYTES, 0);
+            self.ends.resize(self.end_count * 2 + FIRST_ENDS, 0);
         }
         // Writes a few ends at least, which are overwritten if they are too many: the processor
         // foresees the end of a loop that is always as long.
-        let length = count.next_multiple_of(GROUP).max(GROUP).min(WORD_BYTES);
+        let length = count.next_multiple_of(GROUP).clamp(GROUP, WORD_BYTES);
         for slot in &mut self.ends[self.end_count..self.end_count + length] {
             let bit = left.trailing_zeros();
             let flag = u32::from(escaped.unbounded_shr(bit) & 1 != 0) << 31;

@@ -53,22 +53,10 @@ impl RowRules {
                     },
                     scratch,
                 ),
-                Ordinary::Date => self.judge_column(
+                Ordinary::Date | Ordinary::DateTime | Ordinary::Timestamp => self.judge_column(
                     table,
                     column,
-                    |_, text| matches!(text, FieldText::Value(text) if Ordinary::Date.takes(text)),
-                    scratch,
-                ),
-                Ordinary::DateTime => self.judge_column(
-                    table,
-                    column,
-                    |_, text| matches!(text, FieldText::Value(text) if Ordinary::DateTime.takes(text)),
-                    scratch,
-                ),
-                Ordinary::Timestamp => self.judge_column(
-                    table,
-                    column,
-                    |_, text| matches!(text, FieldText::Value(text) if Ordinary::Timestamp.takes(text)),
+                    |_, text| matches!(text, FieldText::Value(text) if ordinary.takes(text)),
                     scratch,
                 ),
             }
