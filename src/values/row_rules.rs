@@ -3,8 +3,6 @@
 mod blocks;
 mod records;
 
-pub use blocks::RowScratch;
-
 use super::field_encoding::FieldEncoding;
 use super::ordinary::Ordinary;
 use super::record::RecordReader;
@@ -79,6 +77,13 @@ impl ValueCounts {
         self.noted_rows += u64::from(verdict.is_noted && !verdict.is_bad);
         self.are_rewritten |= verdict.is_rewritten;
     }
+}
+
+/// The memory in which rows are judged.
+#[derive(Debug, Default)]
+pub struct RowScratch {
+    text: Vec<u8>,
+    verdicts: Vec<RowVerdict>,
 }
 
 /// One thing that is wrong with a row.

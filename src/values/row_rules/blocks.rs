@@ -3,16 +3,9 @@
 //! Rows with the same number of fields are judged column by column. The kind of the column is then
 //! decided once, and the loop over its fields has few branches.
 
-use super::{RowRules, RowVerdict, ValueCounts};
+use super::{RowRules, RowScratch, RowVerdict, ValueCounts};
 use crate::split::{FieldTable, FieldText, RowBlock};
 use crate::values::ordinary::Ordinary;
-
-/// The memory in which rows are judged.
-#[derive(Debug, Default)]
-pub struct RowScratch {
-    text: Vec<u8>,
-    verdicts: Vec<RowVerdict>,
-}
 
 impl RowRules {
     /// Counts the verdicts on these rows, which are those of [`Self::judge`].
