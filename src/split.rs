@@ -37,7 +37,7 @@ mod text_place;
 mod utf8;
 
 pub use boundary::Boundary;
-pub use cut_row::CutRow;
+pub use cut_row::{CutRow, FieldTable, IndexedRows, RowBlock};
 pub use fields::{Field, FieldReader, FieldText, RowRest};
 pub use grammar::LineEnding;
 pub use header::header_names;

@@ -66,6 +66,6 @@ pub use date_format::{DateFormat, DateFormatError};
 pub use readings::{Readings, TimeZoneError};
 pub use remedy::Remedy;
 pub use row_rewriter::RowRewriter;
-pub use row_rules::{RowFault, RowRules, RowVerdict, ValueCounts};
+pub use row_rules::{RowFault, RowRules, RowScratch, RowVerdict, ValueCounts};
 pub use server::Server;
 pub use verdict::{BadKind, Field, LossKind, Verdict};

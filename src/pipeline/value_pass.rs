@@ -13,8 +13,8 @@ use crate::blocking::{BLOCK_BYTES, run_blocking};
 use crate::error::{BadRow, BadRows, Error, ErrorKind, RawRow, Result};
 use crate::load_data::{Chunks, Diagnostic, LoadRequest, RequiredValue, StagedRows, staged_rows};
 use crate::policy::OnBadRow;
-use crate::split::{CutRow, RowCutter};
-use crate::values::{RowRewriter, RowRules, RowVerdict, ValueCounts};
+use crate::split::{CutRow, RowBlock, RowCutter};
+use crate::values::{RowRewriter, RowRules, RowScratch, RowVerdict, ValueCounts};
 
 /// Staged rows of up to this size are judged at once. A blocking thread would cost more.
 const SMALL_BYTES: u64 = 32 * 1024;
@@ -262,14 +262,16 @@ fn judge(
     abandoning: &CancellationToken,
 ) -> io::Result<Option<Judged>> {
     let mut judged = Judged::default();
-    let mut scratch = Vec::new();
-    let mut on_row = |row: CutRow<'_>| {
-        judged.counts.add(rules.judge(&row, &mut scratch));
+    let mut scratch = RowScratch::default();
+    let mut on_block = |block: RowBlock<'_>| {
+        let rows_before = judged.counts.rows;
+        rules.count(&block, &mut scratch, &mut judged.counts);
         if judged.unequal.is_none() && !required.is_empty() {
-            let row_number = judged.counts.rows;
-            judged.unequal = required.iter().enumerate().find_map(|(index, wanted)| {
-                let value = rules.differing(&row, wanted.field, wanted.value.as_deref())?;
-                Some(UnequalRow { row: row_number, required: index, value })
+            judged.unequal = (rows_before + 1..).zip(block.rows()).find_map(|(number, row)| {
+                required.iter().enumerate().find_map(|(index, wanted)| {
+                    let value = rules.differing(&row, wanted.field, wanted.value.as_deref())?;
+                    Some(UnequalRow { row: number, required: index, value })
+                })
             });
         }
     };
@@ -284,12 +286,12 @@ fn judge(
         let left = usize::try_from(staged.end - offset).unwrap_or(usize::MAX);
         let length = block.len().min(left);
         staged.file.read_exact_at(&mut block[..length], offset)?;
-        cutter.feed(&block[..length], &mut on_row).map_err(io::Error::other)?;
+        cutter.feed_blocks(&block[..length], &mut on_block).map_err(io::Error::other)?;
         offset += length as u64;
     }
     if staged.needs_terminator {
-        cutter.feed(&staged.lines_terminated_by, &mut on_row).map_err(io::Error::other)?;
+        cutter.feed_blocks(&staged.lines_terminated_by, &mut on_block).map_err(io::Error::other)?;
     }
-    cutter.finish(&mut on_row).map_err(io::Error::other)?;
+    cutter.finish_blocks(&mut on_block).map_err(io::Error::other)?;
     Ok(Some(judged))
 }

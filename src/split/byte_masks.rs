@@ -6,11 +6,15 @@
 /// A block of bytes. Bit 0 of its mask stands for its first byte.
 pub(crate) type MaskBlock = [u8; 64];
 
-/// Returns true if [`equal_avx2`] may be called. After the first call, the check costs a load and a
-/// branch.
+/// Returns true if [`equal_avx2`] may be called, and the bits of masks have their instructions, as
+/// on every processor with AVX2. After the first call, the check costs a few loads and branches.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn has_avx2() -> bool {
     std::arch::is_x86_feature_detected!("avx2")
+        && std::arch::is_x86_feature_detected!("bmi1")
+        && std::arch::is_x86_feature_detected!("bmi2")
+        && std::arch::is_x86_feature_detected!("lzcnt")
+        && std::arch::is_x86_feature_detected!("popcnt")
 }
 
 /// Compares 32 bytes at a time.

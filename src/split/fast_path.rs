@@ -227,7 +227,7 @@ fn pass_by_search(grammar: &Grammar, machine: &mut FieldMachine, data: &[u8]) ->
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
 fn pass_words_avx2(
     plan: ScanPlan,
     machine: &mut FieldMachine,

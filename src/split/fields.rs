@@ -9,7 +9,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::cut_row::CutRow;
+use super::cut_row::{CutRow, FieldTable};
 use crate::dialect::Dialect;
 
 /// The content of a row for one item of LOAD DATA's column list.
@@ -28,6 +28,16 @@ pub enum FieldText<'row> {
     Value(&'row [u8]),
     /// A text with escapes or quotes that are not part of the value. The value is shorter.
     Unresolved(&'row [u8]),
+}
+
+impl FieldText<'_> {
+    /// Returns the length of the text, which is not less than that of the value.
+    #[inline]
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        let (Self::Value(text) | Self::Unresolved(text)) = self;
+        text.len()
+    }
 }
 
 /// The end of a row, as [`FieldReader::for_each`] leaves it.
@@ -121,28 +131,65 @@ impl FieldReader {
         let Some(places) = row.places() else { return self.for_each(row.bytes, on_field) };
         let bytes = row.bytes;
         for (index, (place, has_escape)) in places.first(self.fields_per_row).enumerate() {
-            let text = &bytes[place.clone()];
-            if has_escape {
-                if text.len() <= NULL_BYTES || !is_known(index, FieldText::Unresolved(text)) {
-                    let (field, _) = self.field(&bytes[..place.end], place.start);
-                    on_field(index, place, field);
-                }
-                continue;
-            }
-            let value = match text {
-                [first, inner @ .., _] if Some(*first) == self.quote => inner,
-                b"NULL" if self.quote.is_some() => {
-                    on_field(index, place, Field::Null);
-                    continue;
-                }
-                text => text,
-            };
-            if !is_known(index, FieldText::Value(value)) {
-                on_field(index, place, Field::Value(Cow::Borrowed(value)));
+            let is_known = |_: &[u8], text: FieldText<'_>| is_known(index, text);
+            if let Some(field) = self.unknown(bytes, &place, has_escape, is_known) {
+                on_field(index, place, field);
             }
         }
         let rest = places.after(self.fields_per_row).map(|from| &bytes[from..]);
         RowRest { fields: places.count().min(self.fields_per_row), bytes: rest }
+    }
+
+    /// Passes on the fields of one column with the numbers of their rows like
+    /// [`Self::for_each_unknown`]. `is_known` gets the bytes before the end of the text, too: those
+    /// of the table that end with it. The column must be one of the table and of the reader.
+    #[inline]
+    pub fn for_each_unknown_of_column<'row>(
+        &self,
+        table: &FieldTable<'row>,
+        column: usize,
+        mut is_known: impl FnMut(&[u8], FieldText<'_>) -> bool,
+        mut on_field: impl FnMut(usize, Field<'row>),
+    ) {
+        for (row, (place, has_escape)) in table.column(column).enumerate() {
+            if let Some(field) = self.unknown(table.data, &place, has_escape, &mut is_known) {
+                on_field(row, field);
+            }
+        }
+    }
+
+    /// Returns the field at this place, unless its text is known. `is_known` also gets the bytes
+    /// that end with the text.
+    #[inline]
+    fn unknown<'row>(
+        &self,
+        bytes: &'row [u8],
+        place: &Range<usize>,
+        has_escape: bool,
+        mut is_known: impl FnMut(&[u8], FieldText<'_>) -> bool,
+    ) -> Option<Field<'row>> {
+        let before = &bytes[..place.end];
+        let text = &before[place.start..];
+        if has_escape {
+            if text.len() > NULL_BYTES && is_known(before, FieldText::Unresolved(text)) {
+                return None;
+            }
+            if let &[escape, b'N'] = text
+                && Some(escape) == self.escape
+                && self.escape != self.quote
+            {
+                return Some(Field::Null);
+            }
+            return Some(self.field(before, place.start).0);
+        }
+        let (value, before) = match text {
+            [first, inner @ .., _] if Some(*first) == self.quote => {
+                (inner, &bytes[..place.end - 1])
+            }
+            b"NULL" if self.quote.is_some() => return Some(Field::Null),
+            text => (text, before),
+        };
+        (!is_known(before, FieldText::Value(value))).then_some(Field::Value(Cow::Borrowed(value)))
     }
 
     /// Returns true if the row has no quote and no escape.

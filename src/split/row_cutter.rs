@@ -5,12 +5,15 @@
 //!
 //! This module does no I/O. Its memory depends on the longest row, which is held whole.
 
-use super::cut_row::CutRow;
+use super::cut_row::{CutRow, RowBlock};
 use super::grammar::{Grammar, LF, Lines};
 use super::machine::FieldMachine;
 use super::malformed::Malformed;
 use super::row_index::RowIndex;
 use crate::dialect::{Dialect, LineTerminator, RowFormat};
+
+/// The number of bytes that are copied behind an incomplete row at a time, to complete it.
+const STITCHED_BYTES: usize = 4096;
 
 /// Cuts an object's data into rows.
 #[derive(Clone, Debug)]
@@ -19,9 +22,9 @@ pub struct RowCutter {
     /// Finds the ordinary rows. `None` if it cannot read the dialect.
     index: Option<RowIndex>,
     machine: FieldMachine,
-    /// The bytes from the beginning of the current row on.
+    /// The bytes of the current row.
     held: Vec<u8>,
-    /// The number of held bytes about which the machine has decided.
+    /// The number of the current row's bytes about which the machine has decided.
     read: usize,
     position: u64,
 }
@@ -59,9 +62,44 @@ impl RowCutter {
     ///
     /// # Errors
     /// The errors of [`super::RowReader::feed`], except those about characters.
-    pub fn feed(&mut self, bytes: &[u8], on_row: impl FnMut(CutRow<'_>)) -> Result<(), Malformed> {
-        self.held.extend_from_slice(bytes);
-        self.cut(false, on_row)
+    pub fn feed(
+        &mut self,
+        bytes: &[u8],
+        mut on_row: impl FnMut(CutRow<'_>),
+    ) -> Result<(), Malformed> {
+        self.feed_blocks(bytes, |block| block.rows().for_each(&mut on_row))
+    }
+
+    /// Reads the next bytes like [`Self::feed`], and passes on as many rows at a time as are found.
+    ///
+    /// # Errors
+    /// The errors of [`Self::feed`].
+    pub fn feed_blocks(
+        &mut self,
+        bytes: &[u8],
+        mut on_block: impl FnMut(RowBlock<'_>),
+    ) -> Result<(), Malformed> {
+        // Only the row that began before these bytes is copied, with some of them.
+        let mut rest = bytes;
+        while !self.held.is_empty() && !rest.is_empty() {
+            let (piece, after) = rest.split_at(rest.len().min(STITCHED_BYTES));
+            let mut held = std::mem::take(&mut self.held);
+            held.extend_from_slice(piece);
+            let row_start = self.cut(&held, false, &mut on_block)?;
+            let row_bytes = held.len() - row_start;
+            rest = after;
+            if row_bytes <= bytes.len() - after.len() {
+                rest = &bytes[bytes.len() - after.len() - row_bytes..];
+            } else {
+                held.drain(..row_start);
+                self.held = held;
+            }
+        }
+        if self.held.is_empty() {
+            let row_start = self.cut(rest, false, on_block)?;
+            self.held.extend_from_slice(&rest[row_start..]);
+        }
+        Ok(())
     }
 
     /// Ends the object. The last row's line terminator must have been fed; without it, that row is
@@ -69,23 +107,39 @@ impl RowCutter {
     ///
     /// # Errors
     /// The errors of [`Self::feed`].
-    pub fn finish(mut self, on_row: impl FnMut(CutRow<'_>)) -> Result<(), Malformed> {
-        self.cut(true, on_row)
+    pub fn finish(self, mut on_row: impl FnMut(CutRow<'_>)) -> Result<(), Malformed> {
+        self.finish_blocks(|block| block.rows().for_each(&mut on_row))
     }
 
-    fn cut(&mut self, is_last: bool, mut on_row: impl FnMut(CutRow<'_>)) -> Result<(), Malformed> {
-        let Self { grammar, index, machine, held, read, position } = self;
+    /// Ends the object like [`Self::finish`].
+    ///
+    /// # Errors
+    /// The errors of [`Self::feed`].
+    pub fn finish_blocks(mut self, on_block: impl FnMut(RowBlock<'_>)) -> Result<(), Malformed> {
+        let held = std::mem::take(&mut self.held);
+        self.cut(&held, true, on_block).map(|_| ())
+    }
+
+    /// Cuts the rows in `data`, which begins with the current row, and returns the start of the
+    /// last row, which is incomplete.
+    fn cut(
+        &mut self,
+        data: &[u8],
+        is_last: bool,
+        mut on_block: impl FnMut(RowBlock<'_>),
+    ) -> Result<usize, Malformed> {
+        let Self { grammar, index, machine, read, position, .. } = self;
         let terminator_bytes = grammar.line_terminator(machine.detected).map_or(0, <[u8]>::len);
         let mut row_start = 0;
-        while *read < held.len() {
+        while *read < data.len() {
             if machine.is_between_rows()
                 && let Some(index) = index
             {
-                let rest = &held[*read..];
+                let rest = &data[*read..];
                 index.find(rest);
-                index.rows(rest).for_each(&mut on_row);
-                machine.pass_rows(index.row_count());
                 if index.row_count() > 0 {
+                    on_block(RowBlock::Indexed(index.rows(rest)));
+                    machine.pass_rows(index.row_count());
                     *read += index.bytes();
                     row_start = *read;
                     continue;
@@ -93,11 +147,12 @@ impl RowCutter {
             }
             // Up to the next byte that needs a decision, or past one decision, until the row ends.
             let rows = machine.rows;
-            let next = machine.run(grammar, held, *read, *read + 1, is_last, *position)?;
+            let next = machine.run(grammar, data, *read, *read + 1, is_last, *position)?;
             if machine.rows > rows {
-                on_row(CutRow::whole(&held[row_start..next - terminator_bytes]));
+                let row = CutRow::whole(&data[row_start..next - terminator_bytes]);
+                on_block(RowBlock::One(row));
                 row_start = next;
-            } else if grammar.lines == Lines::Json && held[..next].ends_with(LF) {
+            } else if grammar.lines == Lines::Json && data[..next].ends_with(LF) {
                 // A line without a row.
                 row_start = next;
             }
@@ -106,10 +161,9 @@ impl RowCutter {
             }
             *read = next;
         }
-        held.drain(..row_start);
         *read -= row_start;
         *position += row_start as u64;
-        Ok(())
+        Ok(row_start)
     }
 }
 

@@ -5,13 +5,19 @@
 
 use super::byte_masks;
 use super::byte_masks::MaskBlock;
-use super::cut_row::{CutRow, FieldPlaces, HAS_ESCAPE};
+use super::cut_row::{HAS_ESCAPE, IndexedRows};
 use super::fast_path::{Carry, Marks, ScanPlan, WORD_BYTES};
 use super::grammar::Grammar;
 
 /// The number of bytes that are indexed at a time. The offsets of their fields stay in the
 /// processor's cache until they are used.
 const INDEX_BYTES: usize = 16 * 1024;
+
+/// The number of ends for which there is room at first. Small objects do not need more.
+const FIRST_ENDS: usize = 512;
+
+/// The number of ends that are written at a time.
+const GROUP: usize = 8;
 
 /// [`WORD_BYTES`] as an offset.
 const WORD: u32 = 64;
@@ -21,11 +27,11 @@ const WORD: u32 = 64;
 pub(super) struct RowIndex {
     plan: ScanPlan,
     line_bytes: u32,
-    /// The offsets of the bytes after the fields, for all rows. The last one of a row is that of
-    /// its line terminator.
+    /// See [`IndexedRows`].
     ends: Vec<u32>,
-    /// The end of each row in `ends`: the number of `ends` up to its own last one.
     rows: Vec<usize>,
+    /// The number of `ends`. The vector is longer.
+    end_count: usize,
 }
 
 impl RowIndex {
@@ -36,6 +42,7 @@ impl RowIndex {
             line_bytes: u32::try_from(grammar.line_terminator(None)?.len()).ok()?,
             ends: Vec::new(),
             rows: Vec::new(),
+            end_count: 0,
         })
     }
 
@@ -59,18 +66,8 @@ impl RowIndex {
     }
 
     /// Returns the rows that were found in `data`.
-    pub(super) fn rows<'a>(&'a self, data: &'a [u8]) -> impl Iterator<Item = CutRow<'a>> {
-        let mut start = 0;
-        let mut first = 0;
-        self.rows.iter().map(move |&last| {
-            let ends = &self.ends[first..last];
-            let end = ends.last().map_or(start, |end| end & !HAS_ESCAPE);
-            let bytes = &data[start as usize..end as usize];
-            let row = CutRow::indexed(bytes, FieldPlaces { ends, start });
-            start = end + self.line_bytes;
-            first = last;
-            row
-        })
+    pub(super) fn rows<'a>(&'a self, data: &'a [u8]) -> IndexedRows<'a> {
+        IndexedRows { data, ends: &self.ends, rows: &self.rows, line_bytes: self.line_bytes }
     }
 
     /// Returns the number of rows that were found.
@@ -86,7 +83,7 @@ impl RowIndex {
 
     /// Indexes the rows of `data`, and returns the number of bytes that it has read.
     fn index(&mut self, data: &[u8]) -> usize {
-        self.ends.clear();
+        self.end_count = 0;
         self.rows.clear();
         #[cfg(target_arch = "x86_64")]
         if byte_masks::has_avx2() {
@@ -101,7 +98,7 @@ impl RowIndex {
     }
 
     #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
+    #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
     fn index_avx2(&mut self, data: &[u8]) -> usize {
         self.index_words(data, |block, byte| byte_masks::equal_avx2(block, byte))
     }
@@ -114,7 +111,7 @@ impl RowIndex {
     fn index_words(&mut self, data: &[u8], equal: impl Fn(&MaskBlock, u8) -> u64) -> usize {
         let mut carry = Carry::AT_ROW;
         let mut field = 0;
-        let mut has_escape = 0;
+        let mut in_escaped = 0;
         let mut at = 0;
         for word in data.as_chunks::<WORD_BYTES>().0 {
             let Some(passed) = self.plan.pass(|byte| equal(word, byte), carry, field) else {
@@ -122,7 +119,7 @@ impl RowIndex {
             };
             carry = passed.carry;
             field = passed.field;
-            self.add(at, &passed.marks, &mut has_escape);
+            self.add(at, &passed.marks, &mut in_escaped);
             at += WORD;
         }
         // The line terminator of the last row may be incomplete.
@@ -133,38 +130,37 @@ impl RowIndex {
         at as usize
     }
 
-    /// Adds the ends in the word at this offset. `has_escape` has the flag of a field that began
-    /// before the word.
+    /// Adds the ends in the word at this offset. `in_escaped` is 1 if the field that began before
+    /// the word has an escape, and 0 otherwise.
     #[allow(clippy::inline_always, reason = "must become part of the loop")]
     #[inline(always)]
-    fn add(&mut self, at: u32, marks: &Marks, has_escape: &mut u32) {
+    fn add(&mut self, at: u32, marks: &Marks, in_escaped: &mut u64) {
         let mut left = marks.field_ends | marks.row_ends;
         let mut row_ends = marks.row_ends;
-        let before = self.ends.len();
         while row_ends != 0 {
             let through_row = row_ends ^ (row_ends - 1);
-            self.rows.push(before + (left & through_row).count_ones() as usize);
+            self.rows.push(self.end_count + (left & through_row).count_ones() as usize);
             row_ends &= row_ends - 1;
         }
-        self.ends.reserve(WORD_BYTES);
-        let mut resolved = marks.resolved;
-        if resolved == 0 && *has_escape == 0 {
-            while left != 0 {
-                self.ends.push(at + left.trailing_zeros());
-                left &= left - 1;
-            }
-            return;
+        // An escape in a field is carried through its bytes, all ones, into its end.
+        let (sum, first) = (!left).overflowing_add(marks.resolved);
+        let (sum, second) = sum.overflowing_add(*in_escaped);
+        *in_escaped = u64::from(first | second);
+        let escaped = sum & left;
+
+        let count = left.count_ones() as usize;
+        if self.ends.len() < self.end_count + WORD_BYTES {
+            self.ends.resize(self.end_count * 2 + FIRST_ENDS, 0);
         }
-        while left != 0 {
-            let before = (left ^ (left - 1)) >> 1;
-            let flag = if resolved & before == 0 { *has_escape } else { HAS_ESCAPE };
-            self.ends.push((at + left.trailing_zeros()) | flag);
-            *has_escape = 0;
-            resolved &= !before;
-            left &= left - 1;
+        // Writes a few ends at least, which are overwritten if they are too many: the processor
+        // foresees the end of a loop that is always as long.
+        let length = count.next_multiple_of(GROUP).clamp(GROUP, WORD_BYTES);
+        for slot in &mut self.ends[self.end_count..self.end_count + length] {
+            let bit = left.trailing_zeros();
+            let flag = u32::from(escaped.unbounded_shr(bit) & 1 != 0) << 31;
+            *slot = (at + bit) | flag;
+            left &= left.wrapping_sub(1);
         }
-        if resolved != 0 {
-            *has_escape = HAS_ESCAPE;
-        }
+        self.end_count += count;
     }
 }

@@ -90,8 +90,35 @@ impl Ordinary {
 }
 
 impl Digits {
+    /// Returns true if the text is ordinary. `before` are the bytes that end with it. If there are
+    /// enough of them, most numbers are read without a branch that depends on the text.
     #[inline]
-    fn takes(self, text: &[u8]) -> bool {
+    pub(super) fn takes_end(self, before: &[u8], text: &[u8]) -> bool {
+        let minus = usize::from(self.takes_minus && text.first() == Some(&b'-'));
+        let bytes = text.len() - minus;
+        let (point_bytes, point) = match self.decimals {
+            0 => (0, 0),
+            decimals @ 1..=14 => (decimals + 1, u128::from(b'.' ^ b'0') << (8 * (15 - decimals))),
+            _ => return self.takes(text),
+        };
+        let whole = bytes.wrapping_sub(point_bytes);
+        if let Some(last) = before.last_chunk::<16>()
+            && whole.wrapping_sub(1) < self.whole
+            && bytes <= 16
+        {
+            // The byte that should be the point becomes a zero if it is one.
+            let digits = u128::from_le_bytes(*last) ^ u128::from_le_bytes([b'0'; 16]) ^ point;
+            let digits = digits & u128::MAX << (128 - 8 * bytes);
+            let above_nine = digits.wrapping_add(u128::from_le_bytes([6; 16]));
+            if (digits | above_nine) & u128::from_le_bytes([0xF0; 16]) == 0 {
+                return true;
+            }
+        }
+        self.takes(text)
+    }
+
+    #[inline]
+    pub(super) fn takes(self, text: &[u8]) -> bool {
         let digits = match text {
             [b'-', digits @ ..] if self.takes_minus => digits,
             digits => digits,
@@ -148,29 +175,53 @@ fn are_eight_digits(bytes: u64) -> bool {
 /// Returns true for a date that every month has, `YYYY-MM-DD`.
 #[inline]
 fn is_date(text: &[u8; 10]) -> bool {
-    let &[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = text else { return false };
-    let month = pair(m1, m2);
-    let day = pair(d1, d2);
-    are_eight_digits(u64::from_le_bytes([y1, y2, y3, y4, m1, m2, d1, d2]))
-        && (1..=12).contains(&month)
-        && (1..=28).contains(&day)
+    let Some((first, last)) = text.first_chunk().zip(text.last_chunk()) else { return false };
+    let year_month = Shaped::new(*first, *b"0000-00-");
+    let month_day = Shaped::new(*last, *b"00-00-00");
+    let (month, day) = (month_day.pair(3), month_day.pair(6));
+    year_month.is_right
+        & month_day.is_right
+        & (month.wrapping_sub(1) < 12)
+        & (day.wrapping_sub(1) < 28)
 }
 
 #[inline]
 fn is_date_time(text: &[u8]) -> bool {
-    let Some((date, &[b' ', h1, h2, b':', m1, m2, b':', s1, s2])) = text.split_first_chunk::<10>()
-    else {
+    let Some((date, &[b' ', ref time @ ..])) = text.split_first_chunk::<10>() else {
         return false;
     };
+    let Ok(time) = time.try_into() else { return false };
+    let time = Shaped::new(time, *b"00:00:00");
     is_date(date)
-        && are_eight_digits(u64::from_le_bytes([h1, h2, m1, m2, s1, s2, b'0', b'0']))
-        && pair(h1, h2) <= 23
-        && pair(m1, m2) <= 59
-        && pair(s1, s2) <= 59
+        & time.is_right
+        & (time.pair(0) <= 23)
+        & (time.pair(3) <= 59)
+        & (time.pair(6) <= 59)
 }
 
-/// Returns the value of two digits.
-#[inline]
-fn pair(tens: u8, ones: u8) -> u8 {
-    tens.wrapping_sub(b'0').wrapping_mul(10).wrapping_add(ones.wrapping_sub(b'0'))
+/// A text that should have digits where its shape has zeros, and the same bytes elsewhere.
+#[derive(Clone, Copy)]
+struct Shaped {
+    is_right: bool,
+    /// Each byte is ten times a digit plus the next one, if all are right.
+    pairs: u64,
+}
+
+impl Shaped {
+    #[inline]
+    fn new(text: [u8; 8], shape: [u8; 8]) -> Self {
+        let by_digit = |digit, other| {
+            u64::from_le_bytes(shape.map(|byte| if byte == b'0' { digit } else { other }))
+        };
+        let digits = u64::from_le_bytes(text) ^ u64::from_le_bytes(shape);
+        // A byte that is no digit has another high half, or gets one when six is added.
+        let wrong = (digits | digits.wrapping_add(by_digit(6, 0))) & by_digit(0xF0, 0xFF);
+        Self { is_right: wrong == 0, pairs: digits.wrapping_mul(10).wrapping_add(digits >> 8) }
+    }
+
+    /// Returns the number that the two digits at this index are.
+    #[inline]
+    fn pair(self, at: usize) -> u8 {
+        self.pairs.to_le_bytes()[at]
+    }
 }

@@ -1,5 +1,6 @@
 //! The verdicts on whole rows: each field by the rule of its column, and the number of fields.
 
+mod blocks;
 mod records;
 
 use super::field_encoding::FieldEncoding;
@@ -76,6 +77,13 @@ impl ValueCounts {
         self.noted_rows += u64::from(verdict.is_noted && !verdict.is_bad);
         self.are_rewritten |= verdict.is_rewritten;
     }
+}
+
+/// The memory in which rows are judged.
+#[derive(Debug, Default)]
+pub struct RowScratch {
+    text: Vec<u8>,
+    verdicts: Vec<RowVerdict>,
 }
 
 /// One thing that is wrong with a row.

@@ -1,5 +1,6 @@
 //! The rules, type by type, as tables: a field, the verdict, and what the column reads back.
 
+mod blocks;
 mod dates;
 mod kinds;
 mod messages;
