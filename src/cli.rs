@@ -7,6 +7,7 @@
 
 mod help;
 mod setting_args;
+mod tips;
 
 pub use setting_args::{ForForget, ForLoad, ForStatus, Scoped};
 
@@ -25,6 +26,7 @@ use crate::small_file;
 use crate::units::parse_duration;
 use help::{after_long_help, check_help, ledger_help};
 use setting_args::SettingArgs;
+use tips::with_tip;
 
 /// Load the objects under an S3 prefix into a MySQL or MariaDB table, and report on every row.
 #[derive(Parser)]
@@ -160,7 +162,7 @@ impl Cli {
             // The message repeats arguments, which must not reach a terminal as they are.
             let shown =
                 std::env::args_os().map(|arg| printable(&arg.to_string_lossy()).into_owned());
-            Self::try_parse_from(shown).err().unwrap_or(error).exit()
+            with_tip(Self::try_parse_from(shown).err().unwrap_or(error)).exit()
         })
     }
 }

@@ -75,7 +75,7 @@ pub use options::{AdminOptions, JobOptions, LedgerConfig};
 pub use part::Part;
 pub use part_entry::PartEntry;
 pub use parts::{Completed, SplitObject, SplitProgress};
-pub use runs::RunTotals;
+pub use runs::{JobTotals, RunTotals};
 pub use schema::Tables;
 pub use status::{FailedObject, InFlight, JobStatus, Partial, Run, RunState, Status, Sums};
 pub use transaction::{CommitOutcome, Entry, LedgerEntry};

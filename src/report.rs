@@ -19,7 +19,7 @@ mod text;
 
 pub use document::{CheckTotals, LoadTotals};
 pub use options::OutputConfig;
-pub use run_end::RunEnd;
+pub use run_end::{JobEnd, RunEnd};
 
 use std::path::Path;
 use std::time::Duration;
@@ -38,7 +38,8 @@ use crate::unpack::Codecs;
 use causes::{Causes, Finding, Verdict};
 use checked::CheckReport;
 use document::{
-    ErrorFields, LoadSummary, LoadedFields, ObjectLine, ObjectStatus, VerifiedAs, to_line,
+    ErrorFields, JobFields, LoadSummary, LoadedFields, ObjectLine, ObjectStatus, VerifiedAs,
+    to_line,
 };
 use line_file::LineFile;
 use notes::Notes;
@@ -294,6 +295,7 @@ impl Report {
             generation: end.ledger.map(|(_, job)| job.generation),
             totals: &self.totals,
             loaded: self.totals.rows_loaded(),
+            job: end.job_end.map(JobFields::new),
             listing_complete: end.is_listing_complete,
             seconds: end.elapsed.as_secs_f64(),
             skipped_keys: end.skipped_keys,

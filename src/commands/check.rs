@@ -63,6 +63,7 @@ pub async fn check(
         ledger: None,
         did_begin: true,
         verified: None,
+        job_end: None,
     };
     let (totals, texts, unwritten) = open.report.finish_check(end, &not_checked, sample);
     errors.extend(unwritten);

@@ -14,7 +14,7 @@ use crate::ledger::{Finished, Job, Ledger, RunTotals};
 use crate::pipeline::{PipelineResult, Prepared, run, split_object};
 use crate::policy::Mode;
 use crate::progress::{ListingProgress, Progress};
-use crate::report::{LoadTotals, RunEnd};
+use crate::report::{JobEnd, LoadTotals, RunEnd};
 use crate::shutdown::{Shutdown, Signals};
 use crate::source::S3;
 use crate::terminal::{FOR_PROGRAMS, Terminal};
@@ -58,9 +58,15 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
     )
     .await;
     let mut verified = None;
+    let mut job_end = None;
     if let Some((ledger, job)) = &ledger {
         fail_missing(&config, &s3, ledger, job, &mut open, &mut result).await;
-        verified = end_job(&config, ledger, job, verification.as_deref(), &open, &mut result).await;
+        let finished;
+        (finished, verified) =
+            end_job(&config, ledger, job, verification.as_deref(), &open, &mut result).await;
+        if job.mode != Mode::Append {
+            job_end = end_of_job(ledger, job, finished).await;
+        }
     }
     let PipelineResult { skipped_keys, is_listing_complete, mut errors } = result;
     open.add_signal(&mut errors);
@@ -73,6 +79,7 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
         ledger: ledger.as_ref().map(|(ledger, job)| (ledger.run(), job)),
         did_begin: true,
         verified: verified.as_ref(),
+        job_end: job_end.as_ref(),
     });
     errors.extend(unwritten);
     let exit_code = exit_code::decide(End::Run {
@@ -156,8 +163,21 @@ async fn fail_missing(
     }
 }
 
-/// Ends the job if every object is loaded. Returns what the comparison of the table found, if one
-/// was wanted and this run made it.
+/// Returns the end of the job for the summary, as a best effort.
+async fn end_of_job(ledger: &Ledger, job: &Job, is_finished: bool) -> Option<JobEnd> {
+    match ledger.job_totals(job).await {
+        Ok(totals) => {
+            Some(JobEnd { mode: job.mode, is_resumed: job.is_resumed, is_finished, totals })
+        }
+        Err(error) => {
+            tracing::debug!("the totals of the job are unknown: {}", error.one_line());
+            None
+        }
+    }
+}
+
+/// Ends the job if every object is loaded. Returns true if it has ended, and what the comparison of
+/// the table found, if one was wanted and this run made it.
 async fn end_job(
     config: &Config,
     ledger: &Ledger,
@@ -165,24 +185,27 @@ async fn end_job(
     verification: Option<&ComparePlan>,
     open: &OpenRun,
     result: &mut PipelineResult,
-) -> Option<TableVerification> {
+) -> (bool, Option<TableVerification>) {
     let is_everything_loaded = open.report.totals().is_everything_loaded();
     if job.mode == Mode::Append || !is_undisturbed(open, result) || !is_everything_loaded {
-        return None;
+        return (false, None);
     }
     let stop = &open.shutdown.draining;
     match ledger.finish_job(job, &config.job(), verification, stop).await {
-        Ok((_, Some(found))) => return Some(found),
+        Ok((_, Some(found))) => (true, Some(found)),
         Ok((Finished::Before, None)) if verification.is_some() => {
             tracing::warn!(
                 "another run has ended the job; \
                  see the report of that run for the result of --verify"
             );
+            (true, None)
         }
-        Ok(_) => {}
-        Err(error) => result.errors.push(error),
+        Ok(_) => (true, None),
+        Err(error) => {
+            result.errors.push(error);
+            (false, None)
+        }
     }
-    None
 }
 
 /// Returns true if neither an error nor a signal has ended the run early.

@@ -23,6 +23,14 @@ pub struct RunTotals {
     pub bytes: u64,
 }
 
+/// The objects of a job that are loaded, by whichever run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JobTotals {
+    pub objects: u64,
+    /// Their rows that are in the table.
+    pub rows: u64,
+}
+
 impl Mode {
     /// Returns the word of the option, which is also the one in the ledger.
     pub(super) fn word(self) -> &'static str {
@@ -31,6 +39,24 @@ impl Mode {
 }
 
 impl Ledger {
+    /// Returns the totals of the job so far.
+    ///
+    /// # Errors
+    /// Any error of the connection that outlasts the retry bounds.
+    pub async fn job_totals(&self, job: &Job) -> Result<JobTotals> {
+        let sql = format!(
+            "SELECT COUNT(*), \
+             CAST(COALESCE(SUM(row_count - skipped_count - rejected_count), 0) AS UNSIGNED) \
+             FROM {} \
+             WHERE target = {} AND generation = {} AND state = 'loaded'",
+            self.tables.objects,
+            self.target.literal(),
+            job.generation
+        );
+        let totals: Option<(u64, u64)> = self.query(&sql).await?.pop();
+        Ok(totals.map(|(objects, rows)| JobTotals { objects, rows }).unwrap_or_default())
+    }
+
     /// Records that the run begins, with its sources for people to read, and takes the lock that
     /// shows that the run is alive.
     ///

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::run_end::JobEnd;
 use crate::error::{BadRow, Error, ErrorKind, RawRow};
 use crate::load_data::LoadStats;
 use crate::printable::escape_json;
@@ -264,6 +265,8 @@ pub(super) struct LoadSummary<'a> {
     pub(super) totals: &'a LoadTotals,
     /// Rows that are now in the table: `rows` without `skipped` and `rejected`.
     pub(super) loaded: u64,
+    /// The job of a truncate or swap, over all its runs. `null` for an append.
+    pub(super) job: Option<JobFields>,
     /// True if every object was listed before the run ended.
     pub(super) listing_complete: bool,
     /// Seconds that the run took.
@@ -281,6 +284,26 @@ pub(super) struct LoadSummary<'a> {
     pub(super) unverified_columns: Option<&'a [verify::Unverified]>,
     /// The error that prevented the run or ended it early. `null` if there was none.
     pub(super) error: Option<ErrorFields<'a>>,
+}
+
+/// A job that empties or replaces the table.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct JobFields {
+    /// True if an earlier run began it.
+    pub(super) resumed: bool,
+    /// True if every object is loaded, and the table has been swapped if it was to be.
+    pub(super) finished: bool,
+    /// The objects that all its runs have loaded.
+    pub(super) objects: u64,
+    /// Their rows that are in the table.
+    pub(super) rows: u64,
+}
+
+impl JobFields {
+    pub(super) fn new(end: &JobEnd) -> Self {
+        let JobEnd { is_resumed: resumed, is_finished: finished, totals, .. } = *end;
+        Self { resumed, finished, objects: totals.objects, rows: totals.rows }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]

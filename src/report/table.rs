@@ -10,6 +10,7 @@ use super::causes::counted;
 use super::checked::CheckReport;
 use super::run_end::{LoadReport, RunEnd};
 use crate::error::ErrorKind;
+use crate::ledger::JobTotals;
 use crate::printable::printable;
 use crate::source::SkippedKeys;
 use crate::terminal::Paint;
@@ -47,6 +48,12 @@ pub(super) fn load(report: &LoadReport<'_>, paint: Paint) -> String {
     table.bad("objects failed", totals.objects_failed, if is_new { "" } else { &new });
     table.not_reached(totals.objects_not_reached, end);
     table.skipped_keys(end.skipped_keys);
+    if let Some(job) = end.job_end {
+        let JobTotals { objects, rows } = job.totals;
+        let resumed = if job.is_resumed { ", resumed" } else { "" };
+        let (rows, objects) = (counted(rows, "row"), counted(objects, "object"));
+        table.add("job", job.word(), format!("{rows} of {objects} in all{resumed}"));
+    }
     if totals.objects_loaded > 0 {
         table.count("rows loaded", totals.rows_loaded(), "");
     }

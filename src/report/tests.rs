@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::check::SetNull;
 use crate::error::{BadRow, BadRows, ErrorKind, RawRow};
-use crate::ledger::{Job, RunId};
+use crate::ledger::{Job, JobTotals, RunId};
 use crate::policy::Mode;
 use crate::source::SkippedKeys;
 use crate::sql_text::TableName;
@@ -185,6 +185,12 @@ fn the_names_and_values_of_a_loads_report_stay_as_they_are() {
             ledger: Some((&run, &job)),
             did_begin: true,
             verified: Some(&verified),
+            job_end: Some(&JobEnd {
+                mode: Mode::Swap,
+                is_resumed: true,
+                is_finished: false,
+                totals: JobTotals { objects: 11, rows: 12 },
+            }),
         });
     });
     insta::assert_snapshot!(text);

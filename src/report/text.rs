@@ -2,8 +2,10 @@
 
 use std::fmt::Write as _;
 
+use super::causes::counted;
 use super::checked::CheckReport;
 use super::run_end::LoadReport;
+use crate::ledger::JobTotals;
 use crate::printable::printable;
 use crate::source::SkippedKeys;
 
@@ -43,6 +45,12 @@ pub(super) fn load(report: &LoadReport<'_>) -> String {
             folder_markers + hidden + filtered_out
         );
         line("keys skipped", value);
+    }
+    if let Some(job) = end.job_end {
+        let JobTotals { objects, rows } = job.totals;
+        let (rows, objects) = (counted(rows, "row"), counted(objects, "object"));
+        let resumed = if job.is_resumed { ", resumed" } else { "" };
+        line("job", format!("{}: {rows} of {objects} in all{resumed}", job.word()));
     }
     line("rows", totals.rows.to_string());
     line("rows skipped", totals.rows_skipped.to_string());

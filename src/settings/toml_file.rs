@@ -39,7 +39,8 @@ pub(crate) fn read(path: &Path, text: &str) -> FileLayer {
     for (key, value) in entries {
         let name = key.get_ref().as_ref();
         let origin = origin(key.span().start);
-        let Some(setting) = Setting::by_name(name) else {
+        // Many files of TOML write their keys with underscores.
+        let Some(setting) = Setting::by_name(&name.replace('_', "-")) else {
             file.suggested.extend(closest(name).map(|setting| setting.name));
             file.problems.push(unknown(
                 name,
@@ -48,6 +49,11 @@ pub(crate) fn read(path: &Path, text: &str) -> FileLayer {
             ));
             continue;
         };
+        if let Some(given) = file.layer.get(setting) {
+            let what = format!("{name} is also given as {} ({})", setting.name, given.origin);
+            file.problems.push(Problem::new(what, &origin, "leave one of them out"));
+            continue;
+        }
         match typed(setting, value.get_ref()) {
             Some(value) => file.layer.insert(setting, value, origin),
             None => file.problems.push(Problem::new(
@@ -138,9 +144,18 @@ mod tests {
     #[test]
     fn a_misspelled_key_is_an_error_that_suggests_the_right_one() {
         assert_eq!(
-            problems("\non_duplicate = 'ignore'"),
-            ["c.toml line 2: there is no setting \"on_duplicate\"; did you mean on-duplicate?"]
+            problems("\non_duplicates = 'ignore'"),
+            ["c.toml line 2: there is no setting \"on_duplicates\"; did you mean on-duplicate?"]
         );
+    }
+
+    #[test]
+    fn a_key_may_have_underscores_but_stands_there_once() {
+        assert!(problems("on_duplicate = 'ignore'\nport = 1\n").is_empty());
+        let twice = problems("on-duplicate = 'ignore'\non_duplicate = 'replace'\n");
+        let expected = "c.toml line 2: on_duplicate is also given as on-duplicate (c.toml line 1); \
+                        leave one of them out";
+        assert_eq!(twice, [expected]);
     }
 
     #[test]

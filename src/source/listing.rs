@@ -146,13 +146,13 @@ impl Listing {
             SourceUri::Prefix { .. } => None,
         });
         let exact: Vec<_> = exact.filter(|(bucket, key)| named.insert((bucket, key))).collect();
-        self.look_up(stream::iter(exact.into_iter().map(Ok)), &found).await?;
+        self.look_up(stream::iter(exact.into_iter().map(Ok)), true, &found).await?;
         if let Some(path) = &self.keys_from {
             let lines = named_keys(path).await?.filter(|line| {
                 let fresh = line.as_ref().map_or(true, |(bucket, key)| named.insert((bucket, key)));
                 async move { fresh }
             });
-            self.look_up(Box::pin(lines), &found).await?;
+            self.look_up(Box::pin(lines), true, &found).await?;
         }
 
         for (bucket, prefix) in outermost_prefixes(&self.uris) {
@@ -161,10 +161,12 @@ impl Listing {
         Ok(skipped_keys)
     }
 
-    /// Requests each of `keys` separately, several at a time, and sends the results in order.
+    /// Requests each of `keys` separately, several at a time, and sends the results in order. The
+    /// keys are named by the user, or else were listed.
     async fn look_up(
         &self,
         keys: impl futures_util::Stream<Item = Result<(String, String)>> + Unpin,
+        is_named: bool,
         found: &ListingSink,
     ) -> Result<()> {
         let mut answers = keys
@@ -174,6 +176,7 @@ impl Listing {
                 match persist(&mut attempts, || self.s3.head(&bucket, &key)).await {
                     Ok(object) => Ok(Listed::Object(object)),
                     Err(error) if error.kind.consequence() == Consequence::FailObject => {
+                        let error = if is_named { with_remedy(error, &key) } else { error };
                         Ok(Listed::Failed { bucket, key, error })
                     }
                     Err(error) => Err(error),
@@ -253,7 +256,7 @@ impl Listing {
                 }
             }
             if !without_etag.is_empty() {
-                self.look_up(stream::iter(without_etag), found).await?;
+                self.look_up(stream::iter(without_etag), false, found).await?;
             }
             if continuation_token.is_none() || found.sender.is_closed() {
                 return Ok(());
@@ -324,6 +327,19 @@ fn outermost_prefixes(uris: &[SourceUri]) -> Vec<(&str, &str)> {
         .filter(|&(index, &prefix)| !covered(index, prefix))
         .map(|(_, &prefix)| prefix)
         .collect()
+}
+
+/// Adds the remedies for a key that was named, but does not exist.
+fn with_remedy(error: Error, key: &str) -> Error {
+    if error.kind != ErrorKind::ObjectMissing {
+        return error;
+    }
+    let remedy = if key.contains(['*', '?', '[']) {
+        "globs go into --include, beside the URI of a prefix, as in s3://bucket/prefix/"
+    } else {
+        "if this is a prefix, end it with a slash, or use --prefix; otherwise check the key"
+    };
+    error.with_hint(remedy)
 }
 
 #[cfg(test)]

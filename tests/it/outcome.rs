@@ -583,3 +583,31 @@ async fn a_full_standard_output_is_an_error(env: TestEnv) -> Result<()> {
     ensure!(env.count("t").await? == 2, "what was loaded stays");
     Ok(())
 }
+
+#[apply(load_test)]
+async fn the_summary_says_what_became_of_a_job_and_what_all_its_runs_loaded(
+    env: TestEnv,
+) -> Result<()> {
+    create_table(&env).await?;
+    env.put("in/a", "1\tx\n2\ty\n")?;
+    let ended = env.load_ending(0, "t", &["--mode", "truncate"]).await?;
+    ensure!(ended.summary("job")? == "emptied and loaded: 2 rows of 1 object in all", "{ended}");
+    env.put("in/bad", "no number\tz\n")?;
+    let report = env.path("report").display().to_string();
+    let swap = ["--mode", "swap", "--report", &report];
+    let ended = env.load_ending(3, "t", &swap).await?;
+    ensure!(ended.summary("job")? == "not swapped yet: 2 rows of 1 object in all", "{ended}");
+    ensure!(env.count("t").await? == 2);
+    env.put("in/bad", "3\tz\n")?;
+    let ended = env.load_ending(0, "t", &swap).await?;
+    ensure!(ended.summary("rows")? == "1", "{ended}");
+    ensure!(ended.summary("job")? == "swapped: 3 rows of 2 objects in all, resumed", "{ended}");
+    let summary = env.report("report")?.pop().context("no summary")?;
+    let expected =
+        serde_json::json!({ "resumed": true, "finished": true, "objects": 2, "rows": 3 });
+    ensure!(summary["job"] == expected, "{summary:#}");
+    // An append has no end.
+    let ended = env.load_ending(0, "t", &[]).await?;
+    ensure!(ended.summary("job").is_err(), "{ended}");
+    Ok(())
+}

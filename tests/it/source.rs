@@ -243,8 +243,11 @@ async fn an_exact_key_that_is_missing_fails_alone(env: TestEnv) -> Result<()> {
     let report = env.path("report");
     let args =
         ["load", "s3://etl/a", "s3://etl/b", "--table", "t", "--report", &report.to_string_lossy()];
-    env.run(&args).await?.expect(3)?;
+    let ended = env.run(&args).await?;
+    ended.expect(3)?;
     expect_failure(&env, "report", "b", "object_missing")?;
+    ended.says("s3://etl/b: the object does not exist: 404 NotFound\n")?;
+    ended.says("hint: if this is a prefix, end it with a slash, or use --prefix")?;
     expect(&env, "t", &["0"]).await
 }
 

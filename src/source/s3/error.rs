@@ -89,6 +89,7 @@ where
         Some(broken) if status >= 300 => format!("{status}: {}", causes(broken)),
         Some(broken) => causes(broken),
         None if code.is_empty() && message.is_empty() => causes(error),
+        None if message.is_empty() => format!("{status} {code}"),
         None => format!("{status} {code}: {message}"),
     };
     let headline = match error {
