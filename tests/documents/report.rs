@@ -24,6 +24,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("ErrorFields", "Errors"),
     ("RowFields", "Rows"),
     ("LoadSummary", "Summary of a load"),
+    ("JobFields", "Jobs"),
     ("CheckSummary", "Summary of a check"),
     ("SkippedKeys", "Keys passed over"),
     ("Unverified", "Columns not verified"),
