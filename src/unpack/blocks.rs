@@ -16,6 +16,12 @@ pub(super) trait BlockFormat: Send {
 
     /// Returns true if the data may end here.
     fn may_end(&self) -> bool;
+
+    /// Returns the trouble if bytes that are too few for a field, after an end, cannot begin
+    /// anything that may follow there. A format that cannot tell returns `None`.
+    fn foreign(&self, _bytes: &[u8]) -> Option<Trouble> {
+        None
+    }
 }
 
 /// The memory that the smaller kinds of blocks need.
@@ -79,7 +85,8 @@ impl<F: BlockFormat> Decode for Blocks<F> {
         if self.field.is_empty() && self.ready.is_empty() && self.format.may_end() {
             return Ok(());
         }
-        Err(Trouble::Damaged("ends too early"))
+        let foreign = if self.format.may_end() { self.format.foreign(&self.field) } else { None };
+        Err(foreign.unwrap_or(Trouble::Damaged("ends too early")))
     }
 
     fn memory_bytes(&self) -> u64 {

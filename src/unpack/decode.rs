@@ -41,6 +41,13 @@ pub(super) fn is_skippable(head: &[u8]) -> bool {
     matches!(head, [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..])
 }
 
+/// Returns true if `bytes` may begin a frame with this magic number, or one to be skipped.
+pub(super) fn may_begin_frame(bytes: &[u8], magic: &[u8]) -> bool {
+    let skippable = [0x2a, 0x4d, 0x18];
+    magic.starts_with(bytes)
+        || matches!(bytes, [0x50..=0x5f, rest @ ..] if skippable.starts_with(rest))
+}
+
 /// Returns the number that the bytes are.
 pub(super) fn little_endian(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))

@@ -6,13 +6,15 @@ use lz4_flex::block::decompress_into_with_dict;
 use twox_hash::XxHash32;
 
 use super::blocks::BlockFormat;
-use super::decode::{Trouble, is_skippable, little_endian};
+use super::decode::{Trouble, is_skippable, little_endian, may_begin_frame};
 
 const MAGIC: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
 /// Linked blocks refer to this much of the text before them.
 const WINDOW_BYTES: usize = 64 * 1024;
 /// The field of a skipped frame that is taken at once.
 const SKIPPED_BYTES: usize = 64 * 1024;
+
+const FOREIGN: Trouble = Trouble::Damaged("is followed by bytes that are no lz4 frame");
 
 const INDEPENDENT: u8 = 0x20;
 const BLOCK_CHECKSUMS: u8 = 0x10;
@@ -157,7 +159,7 @@ impl BlockFormat for Lz4 {
             Field::Magic if field == MAGIC => Field::Flags,
             Field::Magic if is_skippable(field) => Field::SkipLength,
             Field::Magic => {
-                return Err(Trouble::Damaged("is followed by bytes that are no lz4 frame"));
+                return Err(FOREIGN);
             }
             Field::SkipLength => {
                 self.skip(usize::try_from(little_endian(field)).unwrap_or(usize::MAX))
@@ -203,6 +205,10 @@ impl BlockFormat for Lz4 {
 
     fn may_end(&self) -> bool {
         matches!(self.next, Field::Magic) && !self.is_first
+    }
+
+    fn foreign(&self, bytes: &[u8]) -> Option<Trouble> {
+        (!may_begin_frame(bytes, &MAGIC)).then_some(FOREIGN)
     }
 }
 

@@ -17,6 +17,8 @@ const PACKED_CHUNK_BYTES: usize = 4 + 32 + CHUNK_BYTES + CHUNK_BYTES / 6;
 /// The field of a skipped chunk that is taken at once.
 const SKIPPED_BYTES: usize = 64 * 1024;
 
+const FOREIGN: Trouble = Trouble::Damaged("is followed by bytes that are no chunk of snappy");
+
 #[derive(Clone, Copy)]
 enum Chunk {
     Header,
@@ -70,7 +72,11 @@ impl BlockFormat for Snappy {
                     0x01 if is_sound && length <= 4 + CHUNK_BYTES => Chunk::Raw(length),
                     0x80..=0xfe if length == 0 => Chunk::Header,
                     0x80..=0xfe => Chunk::Skip(length),
-                    _ => return Err(Trouble::Damaged("has a chunk of an unknown kind or length")),
+                    0x00 | 0x01 | 0xff => {
+                        return Err(Trouble::Damaged("has a chunk of a wrong length"));
+                    }
+                    // A decoder must refuse the kinds that are reserved, so the chunk is foreign.
+                    _ => return Err(FOREIGN),
                 }
             }
             Chunk::Identifier if field == b"sNaPpY" => {
@@ -106,6 +112,10 @@ impl BlockFormat for Snappy {
 
     fn may_end(&self) -> bool {
         matches!(self.next, Chunk::Header) && !self.is_first
+    }
+
+    fn foreign(&self, bytes: &[u8]) -> Option<Trouble> {
+        matches!(bytes, [0x02..=0x7f, ..]).then_some(FOREIGN)
     }
 }
 

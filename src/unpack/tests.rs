@@ -136,6 +136,22 @@ fn bytes_after_the_end_are_refused_with_their_place() {
     }
 }
 
+/// One to three bytes after the end are too few for a header, and yet no part of one.
+#[test]
+fn a_few_bytes_after_the_end_are_said_to_follow_it() {
+    let is_marked = |codecs: &str| matches!(codecs, "gzip" | "bzip2" | "zstd" | "lz4" | "snappy");
+    for Sample { name, codecs, packed } in samples().into_iter().filter(|it| is_marked(it.codecs)) {
+        for rest in [&b"\n"[..], b"a\n", b"rows", b"some rows\n"] {
+            let (text, _, fault) = unpack(&[&packed[..], rest].concat(), 50);
+            assert!(text == rows(), "{name}");
+            let Some(Trouble::Damaged(how)) = fault.map(|fault| fault.trouble) else {
+                panic!("{name}: {rest:?}");
+            };
+            assert!(how.starts_with("is followed by"), "{name} ({codecs}): {rest:?}: {how}");
+        }
+    }
+}
+
 #[test]
 fn a_fault_names_the_codec_and_the_place() {
     let mut packed = Vec::new();

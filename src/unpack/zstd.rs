@@ -4,9 +4,10 @@
 
 use zstd::zstd_safe::{DCtx, InBuffer, OutBuffer};
 
-use super::decode::{Decode, Progress, Trouble, is_skippable, little_endian};
+use super::decode::{Decode, Progress, Trouble, is_skippable, little_endian, may_begin_frame};
 
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+const FOREIGN: Trouble = Trouble::Damaged("is followed by bytes that are no zstd data");
 /// The memory beside the window: the tables, and the buffers of two blocks.
 const OVERHEAD_BYTES: u64 = 512 * 1024;
 /// The memory that most small frames need in all.
@@ -59,7 +60,7 @@ impl Zstd {
             return Ok(Progress::default());
         }
         if self.header[..4] != MAGIC {
-            return Err(Trouble::Damaged("is followed by bytes that are no zstd data"));
+            return Err(FOREIGN);
         }
         let needed_bytes = window_bytes(&self.header) + OVERHEAD_BYTES;
         if needed_bytes > self.memory_bytes {
@@ -124,9 +125,13 @@ impl Decode for Zstd {
     }
 
     fn finish(&mut self) -> Result<(), Trouble> {
-        let is_between = matches!(self.state, State::Header) && self.header.is_empty();
-        if is_between && !self.is_first {
-            return Ok(());
+        if matches!(self.state, State::Header) && !self.is_first {
+            if self.header.is_empty() {
+                return Ok(());
+            }
+            if !may_begin_frame(&self.header[..self.header.len().min(4)], &MAGIC) {
+                return Err(FOREIGN);
+            }
         }
         Err(Trouble::Damaged("ends too early"))
     }
