@@ -61,6 +61,15 @@ fn check_ledger(resolver: &mut Resolver, config: &Config) {
             "leave out --no-ledger, or use --fail-on any",
         );
     }
+    if config.output.fail_on == FailOn::New && config.load.mode != Mode::Append {
+        contradiction(
+            resolver,
+            "fail-on new is for mode append: another mode is not done before all objects are \
+             loaded",
+            [&s::FAIL_ON, &s::MODE],
+            "leave out --fail-on",
+        );
+    }
     if without_ledger && force {
         contradiction(
             resolver,

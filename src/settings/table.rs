@@ -474,8 +474,9 @@ settings! {
     FAIL_ON = Setting::new(Output, "fail-on", Choice(FailOn::VARIANTS),
         "The failed objects for which the exit code is 3")
         .more("any: all of them. new: those whose content no earlier run failed to load, so that a \
-               nightly run alerts once for each of them. The summary says how many are new. The \
-               others are tried again, and shown. It needs the ledger.")
+               nightly run alerts once for each of them. The others are tried again, but the exit \
+               code does not tell that they are missing in the table; the summary does. It needs \
+               the ledger, and mode append.")
         .default("any");
     SUMMARY = Setting::new(Output, "summary", Choice(SummaryForm::VARIANTS),
         "The form of the summary on standard output")

@@ -50,6 +50,12 @@ async fn a_week_of_nights_alerts_for_each_failure_once(env: TestEnv) -> Result<(
     ensure!(new_failures(&env)? == ["day=4/bad"]);
     // By default, a failure counts until it is settled.
     env.load_ending(3, "t", &["-q"]).await?;
+    // Monitoring is not deceived by the exit codes of the nights.
+    let status = env.run(&["status", "--table", "t", "--json"]).await?;
+    let status: Value = serde_json::from_str(&status.stdout)?;
+    let first_night = &status["runs"].as_array().and_then(|runs| runs.last().cloned());
+    let first_night = first_night.as_ref().map(|run| run["ended_at"].clone());
+    ensure!(Some(status["last_success_at"].clone()) == first_night, "{status:#}");
 
     // One is corrected, the other only changed: its content has not failed before.
     env.put("day=2/bad", "5\tx\n")?;
@@ -68,8 +74,10 @@ async fn a_week_of_nights_alerts_for_each_failure_once(env: TestEnv) -> Result<(
 }
 
 #[apply(load_test)]
-async fn what_is_new_needs_the_ledger(env: TestEnv) -> Result<()> {
+async fn what_is_new_needs_the_ledger_and_an_append(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT)").await?;
     let ended = env.load_ending(2, "t", &["--fail-on", "new", "--no-ledger"]).await?;
-    ended.says("fail-on new needs the ledger, which no-ledger switches off")
+    ended.says("fail-on new needs the ledger, which no-ledger switches off")?;
+    let ended = env.load_ending(2, "t", &["--fail-on", "new", "--mode", "swap"]).await?;
+    ended.says("fail-on new is for mode append")
 }

@@ -61,7 +61,7 @@ impl LedgerAdmin {
             "SELECT {}, \
              GREATEST(TIMESTAMPDIFF(SECOND, run.ended_at, UTC_TIMESTAMP(6)), 0) AS age_seconds \
              FROM {} AS run \
-             WHERE target = {} AND exit_code IN (0, 7) \
+             WHERE target = {} AND exit_code IN (0, 7) AND objects_failed = 0 \
              ORDER BY run.ended_at DESC LIMIT 1",
             time("ended_at"),
             self.tables.runs,
