@@ -126,7 +126,6 @@ async fn a_second_signal_ends_a_run_whose_server_is_frozen(env: TestEnv) -> Resu
     let server = Server::start(env.server.kind(), &[])?;
     let sums = put_objects(&env)?;
     for (what, step) in [
-        ("login", Step::Connect),
         ("making the ledger", Step::Statement("CREATE TABLE")),
         ("the file", Step::InfileBytes(1000)),
         ("commit", Step::LoadCommit),
