@@ -11,12 +11,18 @@
 //! - Variables that are the administrator's policy and change no row: everything about replication
 //!   and the binary log (`sql_log_bin`, `binlog_*`, `gtid_*`, `wsrep_*`,
 //!   `group_replication_consistency`, `innodb_snapshot_isolation`), `auto_increment_increment` and
-//!   `auto_increment_offset`, limits of memory, and stop words of full-text indexes.
+//!   `auto_increment_offset`, limits of memory, and stop words of full-text indexes. So are those
+//!   that say how a table is kept (`default_table_encryption`, `innodb_compression_default`,
+//!   `innodb_default_encryption_key_id`, `column_compression_*`), and `enable_cascade_triggers`.
 //! - Variables that change only speed: buffers, `optimizer_*`, `max_seeks_for_key`, `big_tables`,
-//!   `sql_buffer_result`, histograms, query cache, slow log and profiling.
+//!   `sql_buffer_result`, histograms, query cache, slow log and profiling; `old_alter_table`, which
+//!   only names the algorithm; `low_priority_updates`, `keep_files_on_create` and the variables of
+//!   MyISAM and Aria, which the tables that the program makes do not use.
 //! - Variables that are read only by statements that the program never sends:
 //!   `character_set_server`, `character_set_database`, `character_set_filesystem`, `select_into_*`,
-//!   `xa_*`, `max_sort_length`.
+//!   `xa_*`, `collation_server`, `collation_database`, `explain_*`, `print_identified_with_as_hex`,
+//!   `information_schema_stats_expiry`, `restrict_fk_on_non_standard_key`, `innodb_table_locks`,
+//!   and `system_versioning_alter_history`, which is about changes of columns, not of indexes.
 //! - Variables that need a privilege on every version and have no effect, or only one that is an
 //!   error: `enforce_storage_engine`, `pseudo_*`, `original_*`, `require_row_format`.
 //! - Variables that exist for one statement and then are gone: `insert_id`, `last_insert_id`,
@@ -83,10 +89,17 @@ pub(super) const IF_PRESENT: &[(&str, &str)] = &[
     ("group_concat_max_len", "1048576"),
     ("block_encryption_mode", "aes-128-ecb"),
     ("windowing_use_high_precision", "ON"),
+    ("standard_compliant_cte", "ON"),
+    ("max_recursive_iterations", "1000"),
+    ("cte_max_recursion_depth", "1000"),
+    ("max_sort_length", "1024"),
+    ("old_passwords", "OFF"),
     // The text that the program reads.
     ("sql_quote_show_create", "ON"),
     ("show_create_table_verbosity", "OFF"),
     ("show_gipk_in_create_table_and_information_schema", "ON"),
+    ("show_create_table_skip_secondary_engine", "OFF"),
+    ("session_track_schema", "ON"),
     ("session_track_gtids", "OFF"),
     ("session_track_state_change", "OFF"),
     ("session_track_transaction_info", "OFF"),

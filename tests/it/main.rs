@@ -80,6 +80,7 @@ mod unfilled;
 mod upsert;
 mod values;
 mod verify;
+mod worst_variables;
 
 use std::num::NonZero;
 use std::sync::{Mutex, PoisonError};

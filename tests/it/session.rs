@@ -10,78 +10,9 @@ use crate::registry::{apply, load_test};
 use crate::support::program::{BUCKET, Ended, TestEnv, finish};
 use crate::support::servers::{Schema, Server, ServerKind};
 use crate::throttle::Replicated;
-
-/// The worst values of the variables that an ordinary account may set. Those that a server does not
-/// have are left out there.
-const WORST: &[(&str, &str)] = &[
-    ("autocommit", "0"),
-    ("completion_type", "'CHAIN'"),
-    (
-        "sql_mode",
-        "'ANSI_QUOTES,PIPES_AS_CONCAT,NO_BACKSLASH_ESCAPES,PAD_CHAR_TO_FULL_LENGTH,IGNORE_SPACE,\
-         HIGH_NOT_PRECEDENCE,NO_UNSIGNED_SUBTRACTION'",
-    ),
-    ("sql_select_limit", "1"),
-    ("max_join_size", "1"),
-    ("sql_big_selects", "0"),
-    ("sql_safe_updates", "1"),
-    ("sql_auto_is_null", "1"),
-    ("sql_notes", "0"),
-    ("sql_warnings", "1"),
-    ("note_verbosity", "''"),
-    ("lc_messages", "'de_DE'"),
-    ("unique_checks", "0"),
-    ("foreign_key_checks", "0"),
-    ("check_constraint_checks", "0"),
-    ("transaction_read_only", "1"),
-    ("tx_read_only", "1"),
-    ("transaction_isolation", "'SERIALIZABLE'"),
-    ("tx_isolation", "'SERIALIZABLE'"),
-    ("updatable_views_with_limit", "'NO'"),
-    ("sql_if_exists", "1"),
-    ("alter_algorithm", "'INSTANT'"),
-    ("use_secondary_engine", "'FORCED'"),
-    ("system_versioning_asof", "'2020-01-01 00:00:00'"),
-    ("system_versioning_insert_history", "1"),
-    ("default_storage_engine", "'MyISAM'"),
-    ("default_tmp_storage_engine", "'MyISAM'"),
-    ("lc_time_names", "'de_DE'"),
-    ("default_week_format", "3"),
-    ("default_regex_flags", "'EXTENDED'"),
-    ("div_precision_increment", "0"),
-    ("group_concat_max_len", "4"),
-    ("block_encryption_mode", "'aes-256-cbc'"),
-    ("windowing_use_high_precision", "0"),
-    ("explicit_defaults_for_timestamp", "0"),
-    ("sql_quote_show_create", "0"),
-    ("show_create_table_verbosity", "1"),
-    ("show_gipk_in_create_table_and_information_schema", "0"),
-    ("session_track_state_change", "1"),
-    ("session_track_transaction_info", "'CHARACTERISTICS'"),
-    ("session_track_system_variables", "'*'"),
-    ("max_execution_time", "1"),
-    ("max_statement_time", "0.0001"),
-    ("idle_transaction_timeout", "1"),
-    ("idle_readonly_transaction_timeout", "1"),
-    ("idle_write_transaction_timeout", "1"),
-    ("net_read_timeout", "1"),
-    ("net_write_timeout", "1"),
-    ("wait_timeout", "1"),
-    ("lock_wait_timeout", "1"),
-    ("innodb_lock_wait_timeout", "100000"),
-    ("old_mode", "'NO_DUP_KEY_WARNINGS_WITH_IGNORE,ZERO_DATE_TIME_CAST,UTF8_IS_UTF8MB3'"),
-    ("max_error_count", "1"),
-    ("big_tables", "1"),
-    ("max_sort_length", "64"),
-    ("optimizer_trace", "'enabled=on'"),
-    ("profiling", "1"),
-];
-
-/// The variables that an ordinary account may not set on MySQL, and so `init_connect` neither.
-const PRIVILEGED: [&str; 1] = ["max_error_count"];
-
-/// The variables that have no global value.
-const SESSION_ONLY: [&str; 1] = ["use_secondary_engine"];
+use crate::worst_variables::{
+    FREE, FREE_ON_MYSQL, NEEDS_PRIVILEGE, PRIVILEGED, SESSION_ONLY, WORST,
+};
 
 const ROWS: u32 = 300;
 
@@ -91,6 +22,8 @@ struct Spoiled {
     server: Server,
     /// The variables that this server has, each with its worst value.
     worst: Vec<(&'static str, &'static str)>,
+    /// True if the account may set every variable.
+    is_privileged: bool,
 }
 
 impl Spoiled {
@@ -101,7 +34,19 @@ impl Spoiled {
         conn.disconnect().await?;
         let has = |name: &str| names.iter().any(|(other, _)| other == name);
         let worst = WORST.iter().copied().filter(|(name, _)| has(name)).collect();
-        Ok(Self { env, server, worst })
+        Ok(Self { env, server, worst, is_privileged: false })
+    }
+
+    /// Lets MySQL's accounts set every variable, and spoils also those that need it.
+    async fn privileged(env: TestEnv) -> Result<Self> {
+        let mut spoiled = Self::new(env, &[]).await?;
+        let mut conn = spoiled.server.root().await?;
+        let names: Vec<(String, String)> = conn.query("SHOW SESSION VARIABLES").await?;
+        conn.disconnect().await?;
+        let more = NEEDS_PRIVILEGE.iter().copied();
+        spoiled.worst.extend(more.filter(|(name, _)| names.iter().any(|(it, _)| it == name)));
+        spoiled.is_privileged = true;
+        Ok(spoiled)
     }
 
     /// Runs these statements as root, on a connection that was made before any of them.
@@ -141,12 +86,11 @@ impl Spoiled {
 
     /// Returns the statement that spoils the session of an ordinary account.
     fn spoiling(&self) -> String {
-        let spoiled = self.worst.iter().filter(|(name, _)| !PRIVILEGED.contains(name));
+        let may = |name| self.is_privileged || !PRIVILEGED.contains(name);
+        let spoiled = self.worst.iter().filter(|(name, _)| may(name));
         let all: Vec<String> =
             spoiled.map(|(name, worst)| format!("SESSION {name} = {worst}")).collect();
-        let names = "character_set_client = latin1, character_set_results = latin1, \
-                     collation_connection = latin1_german2_ci, timestamp = 1";
-        format!("SET {names}, {}", all.join(", "))
+        format!("SET {}", all.join(", "))
     }
 
     async fn command(&self, schema: &Schema<'_>, args: &[&str]) -> Result<Ended> {
@@ -318,12 +262,18 @@ async fn a_servers_character_set_does_not_replace_that_of_statements(env: TestEn
 }
 
 /// Every session variable, also one that no list here names: what the program's sessions have is
-/// recorded with spoiled variables and without.
+/// recorded with spoiled globals, with a spoiling `init_connect` and without.
+/// Those that may differ are listed.
 #[apply(load_test)]
 async fn a_session_has_the_same_variables_whatever_the_globals_are(env: TestEnv) -> Result<()> {
-    let spoiled = Spoiled::new(env, &[]).await?;
+    let spoiled = Spoiled::privileged(env).await?;
     let schema = spoiled.prepare().await?;
     schema.exec("CREATE TABLE seen (n INT, name VARCHAR(99), value TEXT)").await?;
+    if spoiled.server.kind() == ServerKind::Mysql {
+        spoiled
+            .run(vec![format!("GRANT SESSION_VARIABLES_ADMIN ON *.* TO {}@'%'", schema.user)])
+            .await?;
+    }
     let all = match spoiled.server.kind() {
         ServerKind::Mysql => {
             "SELECT 1, variable_name, variable_value FROM \
@@ -335,20 +285,25 @@ async fn a_session_has_the_same_variables_whatever_the_globals_are(env: TestEnv)
         }
     };
     let mut recorded = Vec::new();
-    for is_spoiled in [false, true] {
-        if is_spoiled {
-            spoiled.spoil_globals().await?;
+    for how in ["", "globals", "init_connect"] {
+        match how {
+            "globals" => spoiled.spoil_globals().await?,
+            "init_connect" => {
+                let spoiling = spoiled.spoiling().replace('\'', "''");
+                spoiled.run(vec![format!("SET GLOBAL init_connect = '{spoiling}'")]).await?;
+            }
+            _ => {}
         }
         let good = format!("s3://{BUCKET}/good/");
         let args = ["load", &good, "--table", "t", "--columns", "id,n,d,at", "--force"];
         let more = ["--on-duplicate", "ignore", "--init-sql"];
         let record = format!("INSERT INTO seen {all}");
         let ended = spoiled.command(&schema, &[&args[..], &more[..], &[&record]].concat()).await;
-        if is_spoiled {
+        if how == "globals" {
             spoiled.restore_globals().await?;
         }
-        let ended = ended?;
-        ensure!(matches!(ended.code, Some(0 | 7)), "{ended}");
+        let ended = ended.context(how)?;
+        ensure!(matches!(ended.code, Some(0 | 7)), "{how}: {ended}");
         let rows: Vec<(String, String)> = schema
             .query("SELECT DISTINCT name, value FROM seen WHERE value IS NOT NULL ORDER BY 1, 2")
             .await?;
@@ -359,26 +314,22 @@ async fn a_session_has_the_same_variables_whatever_the_globals_are(env: TestEnv)
         recorded.push(values);
         schema.exec("DELETE FROM seen").await?;
     }
-    let [usual, after] = &recorded[..] else { unreachable!("two runs") };
+    let usual = &recorded[0];
     ensure!(usual.len() > 100, "{usual:?}");
-    // Left to the server: see the list in the sources.
-    let free = ["max_join_size", "big_tables", "max_sort_length", "optimizer_trace", "profiling"];
-    let free_on_mysql: &[&str] = match spoiled.server.kind() {
-        ServerKind::Mysql => &["max_error_count"],
-        ServerKind::Mariadb => &[],
+    let is_free = |name: &str| {
+        let on_mysql = spoiled.server.kind() == ServerKind::Mysql;
+        FREE.contains(&name) || (on_mysql && FREE_ON_MYSQL.contains(&name))
     };
-    for (name, _) in &spoiled.worst {
-        if free.contains(name) || free_on_mysql.contains(name) {
-            continue;
+    let mut wrong = Vec::new();
+    for (how, after) in [("globals", &recorded[1]), ("init_connect", &recorded[2])] {
+        for name in usual.keys().chain(after.keys()).filter(|name| !is_free(name)) {
+            let (before, now) = (usual.get(name), after.get(name));
+            if before != now || before.is_none_or(|values| values.len() != 1) {
+                wrong.push(format!("{how}: {name}: {before:?} and {now:?}"));
+            }
         }
-        ensure!(
-            usual.get(*name) == after.get(*name),
-            "{name}: {:?} and {:?}",
-            usual.get(*name),
-            after.get(*name)
-        );
-        ensure!(usual.get(*name).is_some_and(|values| values.len() == 1), "{name}: {usual:?}");
     }
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     Ok(())
 }
 
