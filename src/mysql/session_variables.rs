@@ -17,7 +17,7 @@
 //! - Variables that change only speed: buffers, `optimizer_*`, `max_seeks_for_key`, `big_tables`,
 //!   `sql_buffer_result`, histograms, query cache, slow log and profiling; `old_alter_table`, which
 //!   only names the algorithm; `low_priority_updates`, `keep_files_on_create` and the variables of
-//!   MyISAM and Aria, which the tables that the program makes do not use.
+//!   `MyISAM` and Aria, which the tables that the program makes do not use.
 //! - Variables that are read only by statements that the program never sends:
 //!   `character_set_server`, `character_set_database`, `character_set_filesystem`, `select_into_*`,
 //!   `xa_*`, `collation_server`, `collation_database`, `explain_*`, `print_identified_with_as_hex`,

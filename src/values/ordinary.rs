@@ -96,9 +96,10 @@ impl Digits {
     pub(super) fn takes_end(self, before: &[u8], text: &[u8]) -> bool {
         let minus = usize::from(self.takes_minus && text.first() == Some(&b'-'));
         let bytes = text.len() - minus;
-        let (point_bytes, point) = match self.decimals {
-            0 => (0, 0),
-            decimals @ 1..=14 => (decimals + 1, u128::from(b'.' ^ b'0') << (8 * (15 - decimals))),
+        // The shift to the byte of the point, or beyond all bytes if there is none.
+        let (point_bytes, shift) = match self.decimals {
+            0 => (0, 128),
+            decimals @ 1..=14 => (decimals + 1, 8 * (15 - u32::try_from(decimals).unwrap_or(0))),
             _ => return self.takes(text),
         };
         let whole = bytes.wrapping_sub(point_bytes);
@@ -106,11 +107,14 @@ impl Digits {
             && whole.wrapping_sub(1) < self.whole
             && bytes <= 16
         {
+            let at_point = |byte: u8| u128::from(byte).unbounded_shl(shift);
             // The byte that should be the point becomes a zero if it is one.
-            let digits = u128::from_le_bytes(*last) ^ u128::from_le_bytes([b'0'; 16]) ^ point;
-            let digits = digits & u128::MAX << (128 - 8 * bytes);
-            let above_nine = digits.wrapping_add(u128::from_le_bytes([6; 16]));
-            if (digits | above_nine) & u128::from_le_bytes([0xF0; 16]) == 0 {
+            let zeros = u128::from_le_bytes([b'0'; 16]) ^ at_point(b'.' ^ b'0');
+            let digits = (u128::from_le_bytes(*last) ^ zeros) & u128::MAX << (128 - 8 * bytes);
+            // A digit above nine, or a point above zero, gets a high half.
+            let limits = u128::from_le_bytes([6; 16]) ^ at_point(6 ^ 15);
+            let above = digits.wrapping_add(limits);
+            if (digits | above) & u128::from_le_bytes([0xF0; 16]) == 0 {
                 return true;
             }
         }

@@ -182,7 +182,7 @@ async fn a_failure_with_names_too_long_for_the_ledger_is_recorded(env: TestEnv) 
         ensure!(!ended.stderr.contains(lost), "{ended}");
     }
     ensure!(env.count("s3_to_mysql_failures").await? == 3, "not all are recorded\n{ended}");
-    let status = env.run(&["status", "--table", "t"]).await?;
+    let status = env.run(&["status", "--table", "t", "--details"]).await?;
     status.says("(1101 bytes, sha256 ")
 }
 

@@ -165,14 +165,16 @@ async fn json_lines_are_refused_where_rows_have_fields(env: TestEnv) -> Result<(
             let ended = load(&env, 3, &[&args[..], split].concat()).await?;
             for key in ["one row", "arrays", "large"] {
                 expect_failure(&env, "report", key, "unsupported_format")?;
-                ended.says(&format!("s3://etl/{key}: {says}"))?;
+                ended.says(&format!("  s3://etl/{key}\n"))?;
             }
+            ended.says(&format!("failed: 3 objects: {says}\n"))?;
             env.schema.exec("DELETE FROM s3_to_mysql_objects").await?;
         }
         let check = ["check", "s3://etl/", "--table", "t", "--preset", preset, "--sample", "2"];
         let ended = env.run(&check).await?;
         ended.expect(3)?;
-        ended.says(&format!("s3://etl/large: {says}"))?;
+        ended.says("  s3://etl/large\n")?;
+        ended.says(&format!("failed: 3 objects: {says}\n"))?;
     }
     ensure!(env.count("t").await? == 0);
     Ok(())

@@ -71,8 +71,8 @@ async fn the_first_ten_messages_are_shown_and_the_rest_counted(env: TestEnv) -> 
     env.schema.exec("CREATE TABLE t (a INT)").await?;
     env.put("bad", (0..3000).map(|number| format!("x{number}\n")).collect::<String>())?;
     let ended = env.load_ending(3, "t", &[]).await?;
-    ensure!(ended.stdout.matches(" is not an integer").count() == 10, "{ended}");
-    ensure!(ended.stdout.contains("'x0'") && ended.stdout.contains("'x9'"), "{ended}");
+    ensure!(ended.stderr.matches(" is not an integer").count() == 10, "{ended}");
+    ensure!(ended.stderr.contains("'x0'") && ended.stderr.contains("'x9'"), "{ended}");
     ended.says("and 2990 more")?;
     ensure!(env.count("t").await? == 0);
     Ok(())
@@ -205,7 +205,7 @@ async fn bad_rows_do_not_hide_behind_more_duplicates_than_the_server_shows(
     // MySQL shows 1,024 warnings. The one that matters is not among them, so the program must ask
     // again.
     ended.says(
-        "rolled back\n    line 3001, column s: Warning 1265: Data truncated for column 's'\n      \
+        "rolled back\n  line 3001, column s: Warning 1265: Data truncated for column 's'\n    \
          3000\\tmuch too long\n",
     )?;
     ensure!(env.count("t").await? == 3000);
@@ -226,7 +226,7 @@ async fn rows_without_a_partition_do_not_hide_behind_duplicates_either(env: Test
     env.load_ending(0, "t", &[]).await?;
     env.put("2", format!("{}3000\tnew\n", three_thousand("new")))?;
     let ended = env.load_ending(3, "t", &["--on-duplicate", "ignore"]).await?;
-    ended.says("line 3001: Warning 1526: Table has no partition for value 3000\n      3000\\tnew\n")
+    ended.says("line 3001: Warning 1526: Table has no partition for value 3000\n    3000\\tnew\n")
 }
 
 #[apply(load_test)]

@@ -167,7 +167,8 @@ async fn every_shell_block_of_the_quick_start_does_what_it_says(env: TestEnv) ->
 
     // The width of a table's columns depends on the times in it.
     let squeezed = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
-    let printed: Vec<String> = ended.stdout.lines().map(squeezed).collect();
+    let printed = ended.stdout.lines().chain(ended.stderr.lines());
+    let printed: Vec<String> = printed.map(squeezed).collect();
     for line in blocks(QUICK_START, "text")?.lines().filter(|line| *line != "...") {
         ensure!(printed.contains(&squeezed(line)), "not printed: {line}\n{ended}");
     }

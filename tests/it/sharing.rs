@@ -211,7 +211,8 @@ async fn runs_that_overlap_agree_about_an_object_that_fails(env: TestEnv) -> Res
     for child in runs {
         let ended = finish(child).await?;
         ended.expect(3)?;
-        ensure!(ended.summary("objects failed")? == "1", "{ended}");
+        // The second of the runs knows the failure of the first.
+        ensure!(ended.summary("objects failed")?.starts_with('1'), "{ended}");
     }
     ensure_all_loaded_once(&env, OBJECTS).await?;
     let mut loaded = 0;

@@ -139,7 +139,8 @@ async fn facts_are_added_to_good_rows_and_rejects_are_as_they_stand(env: TestEnv
         std::fs::remove_dir_all(env.path("rejects"))?;
     }
     let ended = load(&env, 3, &base).await?;
-    ended.says("line 2: 1 field, 2 are listed: id, v")
+    ended.says("failed: 5 objects, 15 rows: 1 field, 2 are listed: id, v\n")?;
+    ended.says("  s3://etl/region=eu/a.csv, line 2: 1\n")
 }
 
 fn walk(dir: &std::path::Path) -> Result<Vec<std::path::PathBuf>> {
