@@ -8,6 +8,7 @@
 mod causes;
 mod checked;
 mod document;
+mod job_end;
 mod line_file;
 mod notes;
 mod options;
@@ -18,8 +19,9 @@ mod tests;
 mod text;
 
 pub use document::{CheckTotals, LoadTotals};
+pub use job_end::JobEnd;
 pub use options::OutputConfig;
-pub use run_end::{JobEnd, RunEnd};
+pub use run_end::RunEnd;
 
 use std::path::Path;
 use std::time::Duration;

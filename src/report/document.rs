@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::run_end::JobEnd;
+use super::job_end::JobEnd;
 use crate::error::{BadRow, Error, ErrorKind, RawRow};
 use crate::load_data::LoadStats;
 use crate::printable::escape_json;

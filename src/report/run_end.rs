@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::document::LoadTotals;
+use super::job_end::JobEnd;
 use crate::error::Error;
-use crate::ledger::{Job, JobTotals, RunId};
-use crate::policy::Mode;
+use crate::ledger::{Job, RunId};
 use crate::source::SkippedKeys;
 use crate::verify::TableVerification;
 
@@ -32,28 +32,4 @@ pub struct RunEnd<'a> {
     pub did_begin: bool,
     /// The verification of the table at the end of the job.
     pub verified: Option<&'a TableVerification>,
-}
-
-/// The end of a run's part in a job that empties or replaces the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct JobEnd {
-    pub mode: Mode,
-    /// True if an earlier run began the job.
-    pub is_resumed: bool,
-    /// True if every object is loaded, and the table has been swapped if it was to be.
-    pub is_finished: bool,
-    /// The totals of all runs of the job.
-    pub totals: JobTotals,
-}
-
-impl JobEnd {
-    /// Returns what became of the table.
-    pub(super) fn word(&self) -> &'static str {
-        match (self.mode, self.is_finished) {
-            (Mode::Swap, true) => "swapped",
-            (Mode::Swap, false) => "not swapped yet",
-            (_, true) => "emptied and loaded",
-            (_, false) => "emptied, not all loaded",
-        }
-    }
 }

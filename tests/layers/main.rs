@@ -68,8 +68,8 @@ const LAYERS: &[(&str, &str)] = &[
     ),
     (
         "report",
-        "check choices dialect error ledger load_data object printable s3_uri source staging \
-         terminal unpack verify",
+        "check choices dialect error ledger load_data object policy printable s3_uri source \
+         staging terminal unpack verify",
     ),
     ("progress", "choices report terminal"),
     (
