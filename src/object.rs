@@ -44,10 +44,14 @@ impl Object {
     }
 }
 
+/// Returns the URI of an object, escaped so that a newline in a key cannot forge a line.
+pub(crate) fn shown_uri(bucket: &str, key: &str) -> String {
+    format!("s3://{}/{}", printable(bucket), printable(key))
+}
+
 impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Escaped, so that a newline in a key cannot forge a log line.
-        write!(f, "s3://{}/{}", printable(&self.bucket), printable(&self.key))
+        f.write_str(&shown_uri(&self.bucket, &self.key))
     }
 }
 

@@ -99,6 +99,16 @@ pub fn is_unprintable(character: char) -> bool {
         )
 }
 
+/// Returns the line with at most this number of characters, the last of which shows that it was
+/// cut.
+#[must_use]
+pub fn shortened(line: &str, characters: usize) -> String {
+    if line.chars().count() <= characters {
+        return line.to_owned();
+    }
+    line.chars().take(characters - 1).chain(['…']).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -31,8 +31,7 @@ use crate::choices::FailOn;
 use crate::dialect::ObjectFormat;
 use crate::error::{Error, Result};
 use crate::load_data::LoadStats;
-use crate::object::Object;
-use crate::printable::printable;
+use crate::object::{Object, shown_uri};
 use crate::s3_uri::key_line;
 use crate::staging;
 use crate::terminal::{FOR_PROGRAMS, Paint, SummaryStyle};
@@ -238,7 +237,7 @@ impl Report {
             Outcome::Failed { bucket, key, error, is_known, .. } => {
                 self.totals.objects_failed += 1;
                 self.totals.objects_failed_new += u64::from(!is_known);
-                let object = format!("s3://{}/{}", printable(bucket), printable(key));
+                let object = shown_uri(bucket, key);
                 log_failure("failed", &object, error);
                 self.causes.add(Finding {
                     verdict: Verdict::Failed,

@@ -5,10 +5,11 @@ use std::io::Write;
 use indicatif::HumanBytes;
 
 use super::outcome::RunResult;
-use super::status::{is_tried_again, uri};
+use super::status::is_tried_again;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::{Forgotten, LedgerAdmin, Removed};
+use crate::object::shown_uri;
 use crate::retry::Attempts;
 use crate::s3_uri::SourceUri;
 
@@ -109,9 +110,9 @@ async fn intention(records: &mut LedgerAdmin, uris: &[SourceUri]) -> Result<Stri
     for named in uris {
         let found = records.survey(named).await?;
         let what = match named {
-            SourceUri::Key { bucket, key } => uri(bucket, key),
+            SourceUri::Key { bucket, key } => shown_uri(bucket, key),
             SourceUri::Prefix { bucket, prefix } => {
-                format!("{} and everything below it", uri(bucket, prefix))
+                format!("{} and everything below it", shown_uri(bucket, prefix))
             }
         };
         text.push_str(&count_line(&what, &found));

@@ -64,7 +64,7 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
         let finished;
         (finished, verified) =
             end_job(&config, ledger, job, verification.as_deref(), &open, &mut result).await;
-        if job.mode != Mode::Append {
+        if job.mode != Mode::Append && is_undisturbed(&open, &result) {
             job_end = end_of_job(ledger, job, finished).await;
         }
     }

@@ -12,7 +12,7 @@ use crate::shutdown::{Shutdown, Signals};
 use crate::terminal::Terminal;
 
 /// The result of a run.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct RunResult {
     pub exit_code: u8,
     /// The text for standard output.
@@ -26,23 +26,19 @@ pub struct RunResult {
 impl RunResult {
     pub(crate) fn before_it_began(errors: Vec<Error>) -> Self {
         let exit_code = exit_code::decide(End::NotBegun { signal: None, problems: &errors });
-        Self { exit_code, output: String::new(), problems: String::new(), errors }
+        Self { exit_code, errors, ..Self::default() }
     }
 
     /// Returns the result of a command that only reads or changes the ledger, and did it.
     pub(super) fn of_ledger(output: String) -> Self {
-        Self {
-            exit_code: exit_code::decide(End::LedgerCommand(None)),
-            output,
-            problems: String::new(),
-            errors: Vec::new(),
-        }
+        let exit_code = exit_code::decide(End::LedgerCommand(None));
+        Self { exit_code, output, ..Self::default() }
     }
 
     /// Returns the result of a command that only reads or changes the ledger, and failed.
     pub(super) fn of_ledger_failed(error: Error) -> Self {
         let exit_code = exit_code::decide(End::LedgerCommand(Some(error.kind)));
-        Self { exit_code, output: String::new(), problems: String::new(), errors: vec![error] }
+        Self { exit_code, errors: vec![error], ..Self::default() }
     }
 }
 

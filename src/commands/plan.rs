@@ -107,7 +107,7 @@ pub async fn plan(config: Config, output: &mut (dyn Write + Send)) -> RunResult 
         is_complete: sums.unloadable == 0,
         rows_rejected: 0,
     });
-    RunResult { exit_code, output: String::new(), problems: String::new(), errors }
+    RunResult { exit_code, errors, ..RunResult::default() }
 }
 
 /// Writes a line for each object that a load would load, and adds all others to the sums.

@@ -16,7 +16,6 @@ use crate::ledger::{FailedObject, InFlight, JobStatus, LedgerAdmin, Partial, Run
 use crate::printable::escape_json;
 use crate::retry::Attempts;
 use crate::sql_text::TableName;
-pub(crate) use answer::uri;
 use answer::{NAMED, StatusAnswer};
 
 /// The form in which the state is shown.

@@ -42,7 +42,7 @@ impl Ledger {
     /// Returns the totals of the job so far.
     ///
     /// # Errors
-    /// Any error of the connection that outlasts the retry bounds.
+    /// Any error of the connection. There is no retry, because a run's end must not wait.
     pub async fn job_totals(&self, job: &Job) -> Result<JobTotals> {
         let sql = format!(
             "SELECT COUNT(*), \
@@ -53,7 +53,8 @@ impl Ledger {
             self.target.literal(),
             job.generation
         );
-        let totals: Option<(u64, u64)> = self.query(&sql).await?.pop();
+        let rows = self.query_unless_unreachable(&sql).await?.next_rows::<(u64, u64)>();
+        let totals = rows.map_err(|error| self.unexpected_answer(&error))?.pop();
         Ok(totals.map(|(objects, rows)| JobTotals { objects, rows }).unwrap_or_default())
     }
 

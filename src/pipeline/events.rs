@@ -60,6 +60,11 @@ pub(crate) async fn unreadable(
     error: Error,
 ) -> Outcome {
     record(ledger, &bucket, &key, "", &error, 1).await;
+    without_object(bucket, key, error)
+}
+
+/// Returns the outcome of a key that has no object to try.
+pub(crate) fn without_object(bucket: String, key: String, error: Error) -> Outcome {
     Outcome::Failed {
         bucket,
         key,

@@ -20,7 +20,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::attempt::is_skipped;
 use super::context::{Context, Purpose};
-use super::events::{Event, emit, failed};
+use super::events::{Event, emit, failed, without_object};
 use super::header::{HEADER_BYTES, header_too_long};
 use super::options::PipelineOptions;
 use super::stage_parts::{PartsStaged, stage_parts};
@@ -399,16 +399,7 @@ pub(crate) async fn fail_missing(
         let error = Error::new(ErrorKind::PartialChanged, message);
         let Object { bucket, key, etag, .. } = what;
         let _ = ledger.record_failure(job.generation, &bucket, &key, &etag, &error, 1).await;
-        let elapsed = std::time::Duration::ZERO;
-        outcomes.push(Outcome::Failed {
-            bucket,
-            key,
-            object: None,
-            is_known: false,
-            error,
-            attempts: 1,
-            elapsed,
-        });
+        outcomes.push(without_object(bucket, key, error));
     }
     Ok(outcomes)
 }

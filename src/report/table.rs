@@ -11,7 +11,7 @@ use super::checked::CheckReport;
 use super::run_end::{LoadReport, RunEnd};
 use crate::error::ErrorKind;
 use crate::ledger::JobTotals;
-use crate::printable::printable;
+use crate::printable::{printable, shortened};
 use crate::source::SkippedKeys;
 use crate::terminal::Paint;
 
@@ -252,7 +252,7 @@ impl SummaryTable {
         let (labels, figures) = (width(|row| row.label), width(|row| &row.figure));
         for Row { label, figure, remark, is_bad } in &self.rows {
             let line = format!("  {label:<labels$}  {figure:>figures$}  {remark}");
-            let line = cut(line.trim_end());
+            let line = shortened(line.trim_end(), WIDTH_CHARACTERS);
             let line = if *is_bad { paint.red(&line) } else { line };
             push(text, format_args!("{line}\n"));
         }
@@ -277,13 +277,6 @@ fn duration(elapsed: Duration) -> String {
         ..3600 => format!("{} min {} s", whole / 60, whole % 60),
         _ => format!("{} h {} min", whole / 3600, whole / 60 % 60),
     }
-}
-
-fn cut(line: &str) -> String {
-    if line.chars().count() <= WIDTH_CHARACTERS {
-        return line.to_owned();
-    }
-    line.chars().take(WIDTH_CHARACTERS - 1).chain(['…']).collect()
 }
 
 /// Appends to a text, which cannot fail.

@@ -1,7 +1,6 @@
 //! The answer of the ledger, and what all forms of showing it share.
 
 use crate::ledger::Status;
-use crate::printable::printable;
 use crate::sql_text::TableName;
 
 /// The number of failures, partial objects and objects in flight that the text names. The JSON
@@ -12,9 +11,4 @@ pub(super) const NAMED: usize = 10;
 pub(super) enum StatusAnswer {
     NoLedger { target: TableName, ledger: TableName },
     Status(Box<Status>),
-}
-
-/// Returns the URI, escaped so that a newline in a key cannot forge a line.
-pub(crate) fn uri(bucket: &str, key: &str) -> String {
-    format!("s3://{}/{}", printable(bucket), printable(key))
 }

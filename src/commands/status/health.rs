@@ -7,7 +7,7 @@ use strum::Display;
 
 use super::super::outcome::RunResult;
 use super::answer::StatusAnswer;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::exit_code::{self, End};
 use crate::ledger::{RunState, Status};
 
@@ -35,7 +35,7 @@ pub(super) fn verdict(answer: &Result<StatusAnswer>, max_age: Option<Duration>) 
         Level::Critical => exit_code::HEALTH_CRITICAL,
     }));
     let output = format!("{level}: {}\n", what.join("; "));
-    RunResult { exit_code, output, problems: String::new(), errors: Vec::<Error>::new() }
+    RunResult { exit_code, output, ..RunResult::default() }
 }
 
 /// Returns the level, and what to say, with the gravest first.

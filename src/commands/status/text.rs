@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 
 use indicatif::{HumanBytes, HumanCount};
 
-use super::answer::{NAMED, StatusAnswer, uri};
+use super::answer::{NAMED, StatusAnswer};
 use crate::ledger::{FailedObject, InFlight, JobStatus, Partial, Run, RunState, Status, Sums};
-use crate::printable::printable;
+use crate::object::shown_uri;
+use crate::printable::{printable, shortened};
 
 /// The width of a line about a failure, unless all details are wanted.
 const WIDTH_CHARACTERS: usize = 120;
@@ -109,7 +110,7 @@ fn write_objects(text: &mut String, status: &Status, has_details: bool) {
     }
     for object in status.partial.iter().take(NAMED) {
         let Partial { parts_loaded: loaded, parts, .. } = object;
-        let uri = uri(&object.bucket, &object.key);
+        let uri = shown_uri(&object.bucket, &object.key);
         // The number of parts that a packed object unpacks to is known only at its end.
         if loaded > parts {
             sentence(text, format_args!("partial: {uri}: {loaded} parts"));
@@ -117,28 +118,28 @@ fn write_objects(text: &mut String, status: &Status, has_details: bool) {
             sentence(text, format_args!("partial: {uri}: {loaded} of {parts} parts"));
         }
     }
-    write_more(text, "partial", status.partial.len() as u64, "--json has them all");
+    write_more(text, "partial", status.partial.len() as u64);
     for object in status.in_flight.iter().take(NAMED) {
         let InFlight { size_bytes, worker, run_id, since, .. } = object;
-        let uri = uri(&object.bucket, &object.key);
+        let uri = shown_uri(&object.bucket, &object.key);
         let (size, since) = (HumanBytes(*size_bytes), second(since));
         sentence(
             text,
             format_args!("in flight: {uri}: {size} by {worker}, run {run_id}, since {since}"),
         );
     }
-    write_more(text, "in flight", status.in_flight.len() as u64, "--json has them all");
+    write_more(text, "in flight", status.in_flight.len() as u64);
     for object in status.failed.iter().take(NAMED) {
         write_failure(text, object, has_details);
     }
-    write_more(text, "failed", status.objects_failed, "--json has them all");
+    write_more(text, "failed", status.objects_failed);
     if !has_details && !status.failed.is_empty() {
         text.push_str("--details shows the whole messages\n");
     }
 }
 
 fn write_failure(text: &mut String, object: &FailedObject, has_details: bool) {
-    let uri = uri(&object.bucket, &object.key);
+    let uri = shown_uri(&object.bucket, &object.key);
     let FailedObject { attempts, error, .. } = object;
     let attempts = match attempts {
         1 => "1 attempt".to_owned(),
@@ -153,7 +154,7 @@ fn write_failure(text: &mut String, object: &FailedObject, has_details: bool) {
         let day = first.split('T').next().unwrap_or_default();
         let code = &error.code;
         let line = format!("failed: {uri}: {code} since {day}, {attempts}: {message}");
-        push(text, format_args!("{}\n", cut(&printable(&line), WIDTH_CHARACTERS)));
+        push(text, format_args!("{}\n", shortened(&printable(&line), WIDTH_CHARACTERS)));
         return;
     }
     let code = &error.code;
@@ -163,10 +164,11 @@ fn write_failure(text: &mut String, object: &FailedObject, has_details: bool) {
     }
 }
 
-fn write_more(text: &mut String, label: &str, count: u64, remedy: &str) {
+fn write_more(text: &mut String, label: &str, count: u64) {
     let more = count.saturating_sub(NAMED as u64);
     if more > 0 {
-        push(text, format_args!("{label}: and {} more; {remedy}\n", HumanCount(more)));
+        let more = HumanCount(more);
+        push(text, format_args!("{label}: and {more} more; --json has them all\n"));
     }
 }
 
@@ -187,7 +189,7 @@ fn write_runs(text: &mut String, runs: &[Run]) {
             second(&run.started_at),
             run.ended_at.as_deref().map_or_else(|| run.state.name().to_owned(), second),
             run.mode.clone(),
-            cut(&printable(&run.worker), WORKER_CHARACTERS),
+            shortened(&printable(&run.worker), WORKER_CHARACTERS),
             run.exit_code.map_or_else(|| "-".to_owned(), |code| code.to_string()),
             HumanCount(run.objects_loaded).to_string(),
             HumanCount(run.objects_already_loaded).to_string(),
@@ -237,13 +239,6 @@ fn write_table<const COLUMNS: usize>(text: &mut String, table: &[[String; COLUMN
 /// Returns a time without its fraction of a second.
 fn second(time: &str) -> String {
     time.split_once('.').map_or_else(|| time.to_owned(), |(whole, _)| format!("{whole}Z"))
-}
-
-fn cut(line: &str, characters: usize) -> String {
-    if line.chars().count() <= characters {
-        return line.to_owned();
-    }
-    line.chars().take(characters - 1).chain(['…']).collect()
 }
 
 /// Appends to a text, which cannot fail.
