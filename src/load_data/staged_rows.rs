@@ -46,8 +46,14 @@ impl StagedRows {
     /// Returns the bytes that are sent to load it as a whole.
     pub(crate) fn whole(&self) -> Payload {
         let stretch = self.data_start..self.end;
-        let terminator = self.needs_terminator.then_some(self.lines_terminated_by.as_slice());
+        let missing = self.missing_terminator();
+        let terminator = (!missing.is_empty()).then_some(missing);
         Payload::of(&self.file, vec![stretch], terminator).rewritten_by(self.rewriter.as_ref())
+    }
+
+    /// Returns the line terminator that the last row lacks; empty if it lacks none.
+    pub(crate) fn missing_terminator(&self) -> &[u8] {
+        if self.needs_terminator { &self.lines_terminated_by } else { &[] }
     }
 
     /// Reads the bytes before the data: a byte order mark and header lines.

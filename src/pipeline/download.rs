@@ -10,21 +10,19 @@ use super::attempt::base_request;
 use super::bad_row_lines::with_lines;
 use super::context::{Context, Purpose};
 use super::events::{Event, emit, failed};
-use super::header::{HEADER_BYTES, header_too_long};
+use super::row_counter::{Judging, RowCounter};
 use super::split_object::{Route, load_in_parts};
-use super::value_pass::judge_values;
+use super::value_pass::{judge_values, value_counts};
 use super::work::{Ready, ReadyObject, Selected};
 use super::{sample, split_object};
 use crate::error::{Error, ErrorKind, Result};
-use crate::file_slice::FileSlice;
 use crate::load_data::ObjectLayout;
 use crate::object::Object;
 use crate::policy::OnBadRow;
 use crate::report::Outcome;
 use crate::retry::Attempts;
-use crate::split::{Boundary, Malformed, RowReader, Scan, TextPlaces};
+use crate::split::{Boundary, Scan};
 use crate::staging::{ByteObserver, Reserved, Staged, StagedObject, Wanted, stage};
-use crate::unpack::RecordsAt;
 use crate::values::ValueCounts;
 
 /// Objects of up to this size take 1/[`DownloadSlots::SMALL_SHARE`] of a slot. They cost mostly the
@@ -222,7 +220,7 @@ enum Tried {
     Wants(Wanted),
 }
 
-/// Downloads `object`, counts its rows on the way, and then judges their values.
+/// Downloads `object`, counts its rows on the way and judges their values.
 async fn try_download(
     context: &Arc<Context>,
     object: &Object,
@@ -246,11 +244,9 @@ async fn try_download(
         Staged::Whole(staged, counter) => (staged, counter),
         Staged::Wants(wanted) => return Ok(Tried::Wants(wanted)),
     };
-    counter
-        .complete_header()
-        .map_err(|refusal| staged.naming_codecs(counter.locate(refusal, &staged.file)))?;
-    let layout = counter.layout.clone();
-    let scan = match sample {
+    let settled = counter.settle_layout(&staged.file);
+    let layout = settled.map_err(|refusal| staged.naming_codecs(refusal))?;
+    let (scan, judging) = match sample {
         Some(rows) if counter.is_satisfied() => {
             let locator = layout.locator_of(&context.options.format, [rows]);
             let reader = layout.reader.clone();
@@ -260,19 +256,23 @@ async fn try_download(
                 cut.map_err(|error| Error::new(error.kind, object.to_string()).caused_by(error))?;
             staged.file = staged.file.truncate(size_bytes);
             staged.size_bytes = size_bytes;
-            scan
+            (scan, Judging::Impossible)
         }
-        _ => counter.reader.finish().map_err(|malformed| {
-            let malformed = located(&counter.places, malformed, &staged.file);
-            staged.naming_codecs(refused(&counter.name, &malformed))
-        })?,
+        _ => {
+            let finished = counter.finish(&staged.file);
+            finished.map_err(|refusal| staged.naming_codecs(refusal))?
+        }
     };
     // Without rows, nothing can be in the wrong column.
     if let Some(header) = context.header.as_ref().filter(|_| scan.rows > 0) {
         header.check_staged(object, &staged.file, scan.data_start, &layout.columns)?;
     }
     let request = base_request(context, (object, &layout), &staged, &scan, ValueCounts::default());
-    let values = match judge_values(context, &request).await {
+    let values = match judging.finish(request.staged.missing_terminator()) {
+        Some(judged) => value_counts(&request, judged),
+        None => judge_values(context, &request).await,
+    };
+    let values = match values {
         Ok(values) => values,
         Err(error) => {
             let from = Boundary::default();
@@ -280,134 +280,6 @@ async fn try_download(
         }
     };
     Ok(Tried::Done(Box::new(Downloaded { layout, staged, scan, values })))
-}
-
-/// Feeds the bytes of a download to the splitter, which counts rows.
-struct RowCounter {
-    context: Arc<Context>,
-    object: Object,
-    /// The name of the object in messages.
-    name: String,
-    layout: ObjectLayout,
-    reader: RowReader,
-    /// The bytes so far, if the reader waits for the header, which decides the layout.
-    head: Option<Vec<u8>>,
-    places: TextPlaces,
-    malformed: Option<Malformed>,
-    /// The number of rows to check; `None` for all.
-    sample: Option<u64>,
-    refuses_json_lines: bool,
-    records: Option<RecordsAt>,
-}
-
-impl RowCounter {
-    fn new(
-        context: &Arc<Context>,
-        object: &Object,
-        layout: &ObjectLayout,
-        sample: Option<u64>,
-    ) -> Self {
-        Self {
-            context: Arc::clone(context),
-            object: object.clone(),
-            name: object.to_string(),
-            reader: layout.reader.clone(),
-            head: context.layouts.go_by_name().then(Vec::new),
-            places: TextPlaces::new(&layout.reader),
-            malformed: None,
-            sample,
-            refuses_json_lines: context.refuses_json_lines(layout.fields_per_row()),
-            records: context.records(),
-            layout: layout.clone(),
-        }
-    }
-
-    /// Looks for the header in the bytes so far, and reads them by it.
-    fn look_for_header(&mut self, head: Vec<u8>, is_cut: bool) -> Result<()> {
-        if let Some(names) = self.context.header_names(&head, is_cut) {
-            self.layout = self.context.layout(&self.object, Some(names))?;
-            self.reader = self.layout.reader.clone();
-            return self.read(&head);
-        }
-        if is_cut && head.len() as u64 <= HEADER_BYTES {
-            self.head = Some(head);
-            return Ok(());
-        }
-        // Without a header there are no rows, or something is wrong with it.
-        self.read(&head)?;
-        if is_cut {
-            return Err(header_too_long(&self.object));
-        }
-        Ok(())
-    }
-
-    /// Reads an object that ended before its header did.
-    fn complete_header(&mut self) -> Result<()> {
-        match self.head.take() {
-            Some(head) => self.look_for_header(head, false),
-            None => Ok(()),
-        }
-    }
-
-    fn read(&mut self, chunk: &[u8]) -> Result<()> {
-        self.reader.feed(chunk).or_else(|malformed| {
-            // What lies beyond the sample is not checked.
-            let is_beyond = self.sample.is_some_and(|rows| malformed.row > rows);
-            if is_beyond {
-                return Ok(());
-            }
-            let error = refused(&self.name, &malformed);
-            self.malformed = Some(malformed);
-            Err(error)
-        })
-    }
-}
-
-impl ByteObserver for RowCounter {
-    fn feed(&mut self, chunk: &[u8]) -> Result<()> {
-        if self.is_satisfied() {
-            return Ok(());
-        }
-        match self.head.take() {
-            Some(mut head) => {
-                head.extend_from_slice(chunk);
-                self.look_for_header(head, true)
-            }
-            None => self.read(chunk),
-        }
-    }
-
-    fn locate(&self, refusal: Error, received: &FileSlice) -> Error {
-        match &self.malformed {
-            Some(malformed) => {
-                refused(&self.name, &located(&self.places, malformed.clone(), received))
-            }
-            None => refusal,
-        }
-    }
-
-    fn records(&self) -> Option<RecordsAt> {
-        self.records.clone()
-    }
-
-    fn refuses_json_lines(&self) -> bool {
-        self.refuses_json_lines
-    }
-
-    fn is_satisfied(&self) -> bool {
-        self.sample.is_some_and(|rows| self.reader.rows() >= rows)
-    }
-}
-
-/// Returns the defect with its line and column. Without them if the bytes cannot be read again.
-fn located(places: &TextPlaces, mut malformed: Malformed, received: &FileSlice) -> Malformed {
-    let read = |buffer: &mut [u8], at| received.read_exact_at(buffer, at);
-    malformed.find_places(|offset| places.find(read, 0, 0, offset).ok());
-    malformed
-}
-
-fn refused(object: &str, malformed: &Malformed) -> Error {
-    Error::new(ErrorKind::Malformed, format!("{object}: {malformed}"))
 }
 
 /// Passes on the panic of a download, so that the run learns of the defect.

@@ -1,7 +1,8 @@
-//! Judges the values of an object's rows, in the staged file, before a transaction begins.
+//! The verdicts on the values of an object's rows, before a transaction begins.
 //!
-//! The object's download has counted its rows and found its line terminator. This pass reads the
-//! staged file once more, which is still in the system's cache.
+//! The rows of a whole object are judged while it downloads. Those of a part or of a sample, and of
+//! an object whose line terminator was found late, are read once more from the staged file, which
+//! is still in the system's cache.
 
 use std::io;
 use std::sync::Arc;
@@ -9,28 +10,38 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
+use super::row_judge::{Judged, RowJudge, UnequalRow};
 use crate::blocking::{BLOCK_BYTES, run_blocking};
 use crate::error::{BadRow, BadRows, Error, ErrorKind, RawRow, Result};
 use crate::load_data::{Chunks, Diagnostic, LoadRequest, RequiredValue, StagedRows, staged_rows};
 use crate::policy::OnBadRow;
-use crate::split::{CutRow, RowBlock, RowCutter};
-use crate::values::{RowRewriter, RowRules, RowScratch, RowVerdict, ValueCounts};
+use crate::split::CutRow;
+use crate::values::{RowRewriter, RowVerdict, ValueCounts};
 
 /// Staged rows of up to this size are judged at once. A blocking thread would cost more.
 const SMALL_BYTES: u64 = 32 * 1024;
 /// The number of bytes of a row that an error keeps.
 const SHOWN_BYTES: u64 = 1024;
 
-/// Judges all rows of an object or a part.
+/// Judges all staged rows of an object or a part.
 ///
 /// # Errors
-/// `StagingFailed` if the file cannot be read again; `Interrupted` if the run is stopped; `Bug` if
-/// the number of rows differs from the count of the download.
+/// `StagingFailed` if the file cannot be read again; `Interrupted` if the run is stopped; the
+/// errors of [`value_counts`].
 pub(crate) async fn judge_values(context: &Context, request: &LoadRequest) -> Result<ValueCounts> {
+    value_counts(request, judged(context, request).await?)
+}
+
+/// Returns the verdicts on the values of `request`.
+///
+/// # Errors
+/// `Malformed` if a row and the key of the object differ; `Bug` if the number of rows differs from
+/// the count of the download.
+pub(super) fn value_counts(request: &LoadRequest, judged: Judged) -> Result<ValueCounts> {
     let LoadRequest { what, rows, .. } = request;
-    let Judged { counts, unequal } = judged(context, request).await?;
+    let Judged { counts, unequal } = judged;
     if let Some(unequal) = unequal {
-        return Err(unequal.error(request));
+        return Err(contradiction(request, &unequal));
     }
     if counts.rows == *rows {
         return Ok(counts);
@@ -39,42 +50,25 @@ pub(crate) async fn judge_values(context: &Context, request: &LoadRequest) -> Re
     Err(Error::new(ErrorKind::Bug, message))
 }
 
-/// The verdicts on all rows, and the first row that contradicts the key of its object.
-#[derive(Default)]
-struct Judged {
-    counts: ValueCounts,
-    unequal: Option<UnequalRow>,
-}
-
-/// A row with another value than the key of its object has.
-struct UnequalRow {
-    /// Its number among the staged rows.
-    row: u64,
-    /// The index of the required value.
-    required: usize,
-    value: String,
-}
-
-impl UnequalRow {
-    fn error(&self, request: &LoadRequest) -> Error {
-        let LoadRequest { what, layout, part, .. } = request;
-        let RequiredValue { name, value, .. } = &layout.required[self.required];
-        let of_key = value.as_deref().map_or_else(|| "NULL".to_owned(), |it| format!("'{it}'"));
-        let bad = BadRow {
-            line: None,
-            row: Some(self.row + part.as_ref().map_or(0, |part| part.rows_before)),
-            is_misnumbered: false,
-            column: Some(name.clone()),
-            level: String::new(),
-            code: 0,
-            reason: format!("{} is not the value in the key, {of_key}", self.value),
-            raw: None,
-        };
-        let message = format!("{what}: a row and the key differ in {name}; no row was loaded");
-        Error::new(ErrorKind::Malformed, message)
-            .with_bad_rows(BadRows { shown: vec![bad], more: 0, count: None })
-            .with_hint("--partition-columns none reads such columns from the rows alone")
-    }
+/// Returns the error of an object with a row that contradicts its key.
+fn contradiction(request: &LoadRequest, unequal: &UnequalRow) -> Error {
+    let LoadRequest { what, layout, part, .. } = request;
+    let RequiredValue { name, value, .. } = &layout.required[unequal.required];
+    let of_key = value.as_deref().map_or_else(|| "NULL".to_owned(), |it| format!("'{it}'"));
+    let bad = BadRow {
+        line: None,
+        row: Some(unequal.row + part.as_ref().map_or(0, |part| part.rows_before)),
+        is_misnumbered: false,
+        column: Some(name.clone()),
+        level: String::new(),
+        code: 0,
+        reason: format!("{} is not the value in the key, {of_key}", unequal.value),
+        raw: None,
+    };
+    let message = format!("{what}: a row and the key differ in {name}; no row was loaded");
+    Error::new(ErrorKind::Malformed, message)
+        .with_bad_rows(BadRows { shown: vec![bad], more: 0, count: None })
+        .with_hint("--partition-columns none reads such columns from the rows alone")
 }
 
 /// Returns the request with these verdicts on its values.
@@ -230,18 +224,13 @@ pub(crate) fn fails(context: &Context, counts: &ValueCounts) -> bool {
 
 async fn judged(context: &Context, request: &LoadRequest) -> Result<Judged> {
     let LoadRequest { what, layout, staged, .. } = request;
-    let rules = Arc::clone(&layout.values);
-    let cutter = RowCutter::new(
-        context.options.format.rows(),
-        &staged.lines_terminated_by,
-        layout.fields_per_row(),
-    );
+    let judge = RowJudge::new(layout, &context.options.format, &staged.lines_terminated_by);
     let abandoning = context.shutdown.abandoning.clone();
     let judged = if staged.end - staged.data_start <= SMALL_BYTES {
-        judge(staged, cutter, &rules, &layout.required, &abandoning)
+        judge_staged(staged, judge, &abandoning)
     } else {
-        let (staged, required) = (staged.clone(), Arc::clone(&layout.required));
-        run_blocking(move || judge(&staged, cutter, &rules, &required, &abandoning)).await?
+        let staged = staged.clone();
+        run_blocking(move || judge_staged(&staged, judge, &abandoning)).await?
     };
     match judged {
         Ok(Some(judged)) => Ok(judged),
@@ -254,27 +243,11 @@ async fn judged(context: &Context, request: &LoadRequest) -> Result<Judged> {
 }
 
 /// Judges the staged rows. Returns `None` if the run was stopped.
-fn judge(
+fn judge_staged(
     staged: &StagedRows,
-    mut cutter: RowCutter,
-    rules: &RowRules,
-    required: &[RequiredValue],
+    mut judge: RowJudge,
     abandoning: &CancellationToken,
 ) -> io::Result<Option<Judged>> {
-    let mut judged = Judged::default();
-    let mut scratch = RowScratch::default();
-    let mut on_block = |block: RowBlock<'_>| {
-        let rows_before = judged.counts.rows;
-        rules.count(&block, &mut scratch, &mut judged.counts);
-        if judged.unequal.is_none() && !required.is_empty() {
-            judged.unequal = (rows_before + 1..).zip(block.rows()).find_map(|(number, row)| {
-                required.iter().enumerate().find_map(|(index, wanted)| {
-                    let value = rules.differing(&row, wanted.field, wanted.value.as_deref())?;
-                    Some(UnequalRow { row: number, required: index, value })
-                })
-            });
-        }
-    };
     let length = staged.end - staged.data_start;
     let mut block =
         vec![0; usize::try_from(length).map_or(BLOCK_BYTES, |all| all.min(BLOCK_BYTES))];
@@ -286,12 +259,8 @@ fn judge(
         let left = usize::try_from(staged.end - offset).unwrap_or(usize::MAX);
         let length = block.len().min(left);
         staged.file.read_exact_at(&mut block[..length], offset)?;
-        cutter.feed_blocks(&block[..length], &mut on_block).map_err(io::Error::other)?;
+        judge.feed(&block[..length]).map_err(io::Error::other)?;
         offset += length as u64;
     }
-    if staged.needs_terminator {
-        cutter.feed_blocks(&staged.lines_terminated_by, &mut on_block).map_err(io::Error::other)?;
-    }
-    cutter.finish_blocks(&mut on_block).map_err(io::Error::other)?;
-    Ok(Some(judged))
+    judge.finish(staged.missing_terminator()).map(Some).map_err(io::Error::other)
 }

@@ -129,6 +129,18 @@ impl RowReader {
         self.machine.rows
     }
 
+    /// Returns the offset of the first data row and the line terminator, once both are known.
+    #[must_use]
+    pub fn data_start(&self) -> Option<(u64, &[u8])> {
+        // The first bytes may be those of a byte order mark.
+        let is_begun = self.position > 0 || !self.pending.is_empty();
+        if !is_begun || self.machine.header_lines_left > 0 {
+            return None;
+        }
+        let terminator = self.grammar.line_terminator(self.machine.detected)?;
+        Some((self.machine.data_start, terminator))
+    }
+
     /// Ends the object.
     ///
     /// # Errors
