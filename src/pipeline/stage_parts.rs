@@ -15,6 +15,7 @@ use super::context::Context;
 use super::work::{PartEnded, Ready, ReadyPart, Split};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Part;
+use crate::object::PartChecksum;
 use crate::split::Boundary;
 use crate::staging::{Integrity, PartPlan, PartStager, PinnedObject, verify_parts};
 use crate::unpack::Codecs;
@@ -38,101 +39,155 @@ pub(super) async fn stage_parts(
     staged: &mpsc::Sender<Ready>,
     ended: mpsc::UnboundedSender<PartEnded>,
 ) -> Result<Option<PartsStaged>> {
-    let Split { object, layout, stopping, .. } = &**split;
-    let plan = PartPlan {
+    let object_bytes = split.object.size_bytes;
+    // What a packed object unpacks to is known only at its end.
+    let end_of_text = if split.form.is_plain() { object_bytes } else { u64::MAX };
+    let plan = plan_of(context, split, part_size_bytes, &known);
+    let Some(head) = head_of(pinned, split, &plan, &known).await? else { return Ok(None) };
+    let mut stager = GapStager {
+        pinned,
+        split,
+        plan,
+        head,
+        checksums: known.iter().map(checksum_of).collect(),
+        end_of_text,
+        result: PartsStaged { verified: Integrity::Length, text_bytes: object_bytes, codecs: None },
+        staged,
+        ended,
+    };
+    let gaps = gaps(&known, end_of_text);
+    for (index, gap) in gaps.iter().enumerate() {
+        if stager.stage(gap, index + 1 == gaps.len()).await? == GapOutcome::Stopped {
+            return Ok(None);
+        }
+    }
+    Ok(Some(stager.result))
+}
+
+fn plan_of(context: &Context, split: &Split, part_size_bytes: u64, known: &[Part]) -> PartPlan {
+    let layout = &split.layout;
+    let keeps_head = split.name.is_some();
+    let first = known.first().filter(|part| keeps_head && part.start.offset == 0);
+    PartPlan {
         dir: context.options.staging.dir.clone(),
         area: context.staging.clone(),
         reader: layout.reader.clone(),
         part_size_bytes,
-        keeps_head: split.name.is_some(),
+        keeps_head,
         refuses_json_lines: context.refuses_json_lines(layout.fields_per_row()),
         form: split.form.clone(),
-        head_bytes: known
-            .first()
-            .filter(|part| split.name.is_some() && part.start.offset == 0)
-            .map_or(0, |part| part.data_start),
-    };
-    // What a packed object unpacks to is known only at its end.
-    let end_of_text = if split.form.is_plain() { object.size_bytes } else { u64::MAX };
-    let mut head = Vec::new();
-    // The header lines of a packed object are read on the way to its missing parts.
-    if let Some(first) = known.first().filter(|part| {
-        plan.form.is_plain() && plan.keeps_head && part.start.offset == 0 && part.data_start > 0
-    }) {
-        let Some(read) = stopping.run_until_cancelled(pinned.head(first.data_start)).await else {
-            return Ok(None);
-        };
-        head = read?;
+        head_bytes: first.map_or(0, |part| part.data_start),
     }
-    let gaps = gaps(&known, end_of_text);
-    let mut checksums: Vec<_> =
-        known.iter().map(|part| (part.start.offset, size_of(part), part.checksum)).collect();
-    let mut verified = Integrity::Length;
-    let (mut text_bytes, mut codecs) = (object.size_bytes, None);
-    for (index, gap) in gaps.iter().enumerate() {
-        let end = gap.to.map_or(end_of_text, |to| to.offset);
-        let mut parts =
-            PartStager::new(Arc::clone(pinned), plan.clone(), gap.from, end, head.clone());
+}
+
+/// Returns the header lines, if a part that is loaded already has them. Returns `None` if it was
+/// stopped.
+async fn head_of(
+    pinned: &PinnedObject,
+    split: &Split,
+    plan: &PartPlan,
+    known: &[Part],
+) -> Result<Option<Vec<u8>>> {
+    // The header lines of a packed object are read on the way to its missing parts.
+    let first = known.first().filter(|part| {
+        plan.form.is_plain() && plan.keeps_head && part.start.offset == 0 && part.data_start > 0
+    });
+    match first {
+        None => Ok(Some(Vec::new())),
+        Some(first) => {
+            split.stopping.run_until_cancelled(pinned.head(first.data_start)).await.transpose()
+        }
+    }
+}
+
+/// Stages one gap after the other.
+struct GapStager<'a> {
+    pinned: &'a Arc<PinnedObject>,
+    split: &'a Arc<Split>,
+    plan: PartPlan,
+    head: Vec<u8>,
+    checksums: Vec<ChecksumAt>,
+    end_of_text: u64,
+    result: PartsStaged,
+    staged: &'a mpsc::Sender<Ready>,
+    ended: mpsc::UnboundedSender<PartEnded>,
+}
+
+/// The checksum of a part, with its offset and size in bytes.
+type ChecksumAt = (u64, u64, Option<PartChecksum>);
+
+#[derive(PartialEq, Eq)]
+enum GapOutcome {
+    Staged,
+    Stopped,
+}
+
+impl GapStager<'_> {
+    /// Stages the parts of `gap`.
+    async fn stage(&mut self, gap: &Gap, is_last_gap: bool) -> Result<GapOutcome> {
+        let Split { object, stopping, .. } = &**self.split;
+        let end = gap.to.map_or(self.end_of_text, |to| to.offset);
+        let (plan, head) = (self.plan.clone(), self.head.clone());
+        let mut parts = PartStager::new(Arc::clone(self.pinned), plan, gap.from, end, head);
         loop {
             let Some(next) = stopping.run_until_cancelled(Box::pin(parts.next())).await else {
-                return Ok(None);
+                return Ok(GapOutcome::Stopped);
             };
-            let Some(part) = next? else { break };
-            if plan.keeps_head && (part.start.offset == 0 || !plan.form.is_plain()) {
-                head = parts.head();
+            let Some(staged) = next? else { return Ok(GapOutcome::Staged) };
+            if self.plan.keeps_head && (staged.start.offset == 0 || !self.plan.form.is_plain()) {
+                self.head = parts.head();
             }
-            if let Some(to) = gap.to.filter(|_| part.is_last)
-                && (part.end.rows, part.end.lines, part.needs_terminator)
+            if let Some(to) = gap.to.filter(|_| staged.is_last)
+                && (staged.end.rows, staged.end.lines, staged.needs_terminator)
                     != (to.rows, to.lines, false)
             {
                 let message = format!("{object}: its parts in the ledger do not match its bytes");
                 return Err(Error::new(ErrorKind::PartialConflict, message));
             }
-            let described = Part {
-                number: part.number,
-                start: part.start,
-                data_start: part.data_start,
-                end: part.end,
-                checksum: part.checksum,
+            let part = Part {
+                number: staged.number,
+                start: staged.start,
+                data_start: staged.data_start,
+                end: staged.end,
+                checksum: staged.checksum,
             };
-            checksums.push((part.start.offset, size_of(&described), part.checksum));
-            if part.is_last && index + 1 == gaps.len() {
+            self.checksums.push(checksum_of(&part));
+            if staged.is_last && is_last_gap {
                 if gap.to.is_none() {
-                    (text_bytes, codecs) = (part.end.offset, parts.codecs());
+                    self.result.text_bytes = part.end.offset;
+                    self.result.codecs = parts.codecs();
                 }
-                checksums.sort_unstable_by_key(|(offset, ..)| *offset);
-                let in_order =
-                    checksums.iter().map(|&(_, size_bytes, checksum)| (checksum, size_bytes));
-                let running = parts.running_checksum();
-                verified = verify_parts(pinned, running, in_order).map_err(|error| {
-                    error.with_hint(
-                        "the last part was not loaded; run again to read it again; if that does \
-                         not help, another part arrived with wrong bytes: delete all rows of the \
-                         object from the table, forget the object, and load it again",
-                    )
-                })?;
+                self.result.verified = self.verify(&parts)?;
             }
             // All of a packed object's text is loaded, and only that had to be found out.
             if part.start.offset > 0 && part.start.offset == part.end.offset {
                 continue;
             }
-            let ready = ReadyPart {
-                split: Arc::clone(split),
-                staged: part,
-                part: described,
-                ended: ended.clone(),
-            };
+            let (split, ended) = (Arc::clone(self.split), self.ended.clone());
+            let ready = ReadyPart { split, staged, part, ended };
             // The workers outlive the downloads, so only a dead worker leaves a part behind.
-            if staged.send(Ready::Part(ready)).await.is_err() {
-                return Ok(None);
+            if self.staged.send(Ready::Part(ready)).await.is_err() {
+                return Ok(GapOutcome::Stopped);
             }
         }
     }
-    Ok(Some(PartsStaged { verified, text_bytes, codecs }))
+
+    /// Compares the checksums of all parts with that of the object.
+    fn verify(&mut self, parts: &PartStager) -> Result<Integrity> {
+        self.checksums.sort_unstable_by_key(|(offset, ..)| *offset);
+        let in_order = self.checksums.iter().map(|&(_, size_bytes, sum)| (sum, size_bytes));
+        verify_parts(self.pinned, parts.running_checksum(), in_order).map_err(|error| {
+            error.with_hint(
+                "the last part was not loaded; run again to read it again; if that does not help, \
+                 another part arrived with wrong bytes: delete all rows of the object from the \
+                 table, forget the object, and load it again",
+            )
+        })
+    }
 }
 
-fn size_of(part: &Part) -> u64 {
-    part.end.offset - part.start.offset
+fn checksum_of(part: &Part) -> ChecksumAt {
+    (part.start.offset, part.end.offset - part.start.offset, part.checksum)
 }
 
 /// A stretch of the object without any loaded part.
