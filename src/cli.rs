@@ -9,7 +9,7 @@ mod help;
 mod setting_args;
 mod tips;
 
-pub use setting_args::{ForForget, ForLoad, ForStatus, Scoped};
+pub use setting_args::{ForAck, ForForget, ForLoad, ForStatus, Scoped};
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -50,6 +50,8 @@ pub enum Cmd {
     /// Remove objects from the ledger, so that the next run loads them again. Their rows stay in
     /// the table.
     Forget(ForgetArgs),
+    /// Acknowledge failed objects: load skips them, and they count as settled, until they change.
+    Ack(AckArgs),
     /// Print a shell script that completes the options of this program.
     Completions(CompletionsArgs),
 }
@@ -119,6 +121,21 @@ pub struct ForgetArgs {
     /// Forget the objects. Without this, only show what would be forgotten, and exit with code 2.
     #[arg(long)]
     pub yes: bool,
+}
+
+#[derive(Args)]
+#[command(after_long_help = ledger_help("the failures are acknowledged, or no longer are"))]
+pub struct AckArgs {
+    #[command(flatten)]
+    pub settings: ScopedArgs<ForAck>,
+
+    /// Why the objects need not be loaded, for status.
+    #[arg(long, value_name = "TEXT", required_unless_present = "undo")]
+    pub reason: Option<String>,
+
+    /// Take the acknowledgement back: the objects count as failed, and load tries them again.
+    #[arg(long, conflicts_with = "reason")]
+    pub undo: bool,
 }
 
 /// The options for the settings that a command uses, and the options that locate and print them.
@@ -283,6 +300,7 @@ mod tests {
             ("check", Scope::Load),
             ("status", Scope::Status),
             ("forget", Scope::Forget),
+            ("ack", Scope::Ack),
         ] {
             let command = command.find_subcommand(name).unwrap();
             for setting in table::ALL.iter().filter(|setting| setting.flag != Flag::Counted) {

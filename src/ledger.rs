@@ -33,6 +33,7 @@
 //! already. A ledger of a newer version, or tables that are not a ledger, are refused before any
 //! object is read.
 
+mod acks;
 mod admin;
 mod batch;
 mod begin;
@@ -77,5 +78,7 @@ pub use part_entry::PartEntry;
 pub use parts::{Completed, SplitObject, SplitProgress};
 pub use runs::{JobTotals, RunTotals};
 pub use schema::Tables;
-pub use status::{FailedObject, InFlight, JobStatus, Partial, Run, RunState, Status, Sums};
+pub use status::{
+    AcknowledgedObject, FailedObject, InFlight, JobStatus, Partial, Run, RunState, Status, Sums,
+};
 pub use transaction::{CommitOutcome, Entry, LedgerEntry};

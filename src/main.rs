@@ -23,13 +23,20 @@ use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::fmt::time::FormatTime;
 
 /// The command to run, and its options that are not settings.
-#[derive(Clone, Copy)]
 enum Task {
     Load,
     Plan,
-    Check { sample: Option<u64> },
+    Check {
+        sample: Option<u64>,
+    },
     Status(StatusForm),
-    Forget { yes: bool },
+    Forget {
+        yes: bool,
+    },
+    /// Acknowledges with this reason, or takes the acknowledgement back.
+    Ack {
+        reason: Option<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -49,6 +56,9 @@ fn main() -> ExitCode {
         Cmd::Forget(args) => {
             (Task::Forget { yes: args.yes }, args.settings.print_config, args.settings.resolve())
         }
+        Cmd::Ack(args) => {
+            (Task::Ack { reason: args.reason }, args.settings.print_config, args.settings.resolve())
+        }
         Cmd::Completions(completions) => {
             return finish(completions.write(&mut std::io::stdout()), exit_code::ALL_LOADED);
         }
@@ -62,7 +72,7 @@ fn main() -> ExitCode {
     }
     let terminal = Terminal::new(config.output.progress);
     let log_format = config.output.log_format;
-    let quiet = Quiet::of(task, config.output.verbosity);
+    let quiet = Quiet::of(&task, config.output.verbosity);
     log_to(&terminal, &config);
     for warning in &warnings {
         tracing::warn!("{warning}");
@@ -118,6 +128,7 @@ fn start(config: Config, terminal: &Terminal, task: Task) -> anyhow::Result<RunR
             }
             Task::Status(form) => commands::status(config, form).await,
             Task::Forget { yes } => commands::forget(config, yes, &mut output()).await,
+            Task::Ack { reason } => commands::ack(config, reason.as_deref()).await,
         })
     });
     // A thread may be reading standard input for --keys-from -, and cannot be cancelled. Waiting
@@ -138,7 +149,7 @@ enum Quiet {
 
 impl Quiet {
     /// The results of other tasks are what the user asks for, and always shown.
-    fn of(task: Task, verbosity: i8) -> Self {
+    fn of(task: &Task, verbosity: i8) -> Self {
         match (task, verbosity) {
             (Task::Load | Task::Check { .. }, ..=-2) => Self::Everything,
             (Task::Load | Task::Check { .. }, -1) => Self::WhatIsWell,

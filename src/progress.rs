@@ -100,7 +100,9 @@ impl Progress {
                 self.bytes = self.bytes.saturating_add(object.size_bytes);
                 self.rows += checked.rows;
             }
-            Outcome::AlreadyLoaded { object } | Outcome::SkippedChanged { object } => {
+            Outcome::AlreadyLoaded { object }
+            | Outcome::SkippedChanged { object }
+            | Outcome::Acknowledged { object } => {
                 self.in_flight.remove(&object.to_string());
                 self.objects += 1;
                 self.bytes = self.bytes.saturating_add(object.size_bytes);

@@ -20,6 +20,8 @@ pub enum ForStatus {}
 
 pub enum ForForget {}
 
+pub enum ForAck {}
+
 impl Scoped for ForLoad {
     const SCOPE: Scope = Scope::Load;
 }
@@ -30,6 +32,10 @@ impl Scoped for ForStatus {
 
 impl Scoped for ForForget {
     const SCOPE: Scope = Scope::Forget;
+}
+
+impl Scoped for ForAck {
+    const SCOPE: Scope = Scope::Ack;
 }
 
 /// The values of the flags that are made from the table of settings.
@@ -46,10 +52,10 @@ fn used<S: Scoped>() -> impl Iterator<Item = &'static Setting> {
 impl<S: Scoped> Args for SettingArgs<S> {
     fn augment_args(command: Command) -> Command {
         let command = used::<S>().fold(command, with_setting);
-        if S::SCOPE == Scope::Forget {
-            command.mut_arg(table::URIS.name, to_forget)
-        } else {
-            command
+        match S::SCOPE {
+            Scope::Forget => command.mut_arg(table::URIS.name, to_forget),
+            Scope::Ack => command.mut_arg(table::URIS.name, to_acknowledge),
+            Scope::Load | Scope::Status => command,
         }
     }
 
@@ -76,8 +82,20 @@ impl<S: Scoped> FromArgMatches for SettingArgs<S> {
 }
 
 fn to_forget(uris: Arg) -> Arg {
-    let help = "The objects to forget: s3://BUCKET/KEY, \
-                or s3://BUCKET/PREFIX/ for everything below it";
+    only_here(
+        uris,
+        "The objects to forget: s3://BUCKET/KEY, or s3://BUCKET/PREFIX/ for everything below it",
+    )
+}
+
+fn to_acknowledge(uris: Arg) -> Arg {
+    only_here(
+        uris,
+        "The failed objects: s3://BUCKET/KEY, or s3://BUCKET/PREFIX/ for all that failed below it",
+    )
+}
+
+fn only_here(uris: Arg, help: &'static str) -> Arg {
     uris.help(help).long_help(format!(
         "{help}.\n\nOnly the command line counts here. The URIs in a configuration file are meant \
          to be loaded."

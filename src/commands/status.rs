@@ -12,7 +12,9 @@ use serde::Serialize;
 use super::outcome::RunResult;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ledger::{FailedObject, InFlight, JobStatus, LedgerAdmin, Partial, Run, Sums};
+use crate::ledger::{
+    AcknowledgedObject, FailedObject, InFlight, JobStatus, LedgerAdmin, Partial, Run, Sums,
+};
 use crate::printable::escape_json;
 use crate::retry::Attempts;
 use crate::sql_text::TableName;
@@ -103,6 +105,9 @@ struct StatusDocument<'a> {
     shadow: Option<&'a Sums>,
     /// The number of objects that could not be loaded.
     objects_failed: u64,
+    /// The number of objects that could not be loaded, and that somebody has acknowledged. They are
+    /// not among the failed ones.
+    objects_acknowledged: u64,
     /// The end of the last run after which every object was in the table. RFC 3339, in UTC.
     last_success_at: Option<&'a str>,
     /// The first failure of the object that failed first of all. RFC 3339, in UTC.
@@ -110,6 +115,7 @@ struct StatusDocument<'a> {
     partial: &'a [Partial],
     in_flight: &'a [InFlight],
     failed: &'a [FailedObject],
+    acknowledged: &'a [AcknowledgedObject],
     /// The last runs, with the latest first, and all runs that have not ended.
     runs: &'a [Run],
 }
@@ -131,11 +137,13 @@ fn json(answer: &StatusAnswer) -> String {
             table: None,
             shadow: None,
             objects_failed: 0,
+            objects_acknowledged: 0,
             last_success_at: None,
             oldest_failure_at: None,
             partial: &[],
             in_flight: &[],
             failed: &[],
+            acknowledged: &[],
             runs: &[],
         },
         StatusAnswer::Status(status) => {
@@ -147,11 +155,13 @@ fn json(answer: &StatusAnswer) -> String {
                 table: Some(&status.table),
                 shadow: status.shadow.as_ref(),
                 objects_failed: status.objects_failed,
+                objects_acknowledged: status.objects_acknowledged,
                 last_success_at: status.last_success_at.as_deref(),
                 oldest_failure_at: status.oldest_failure_at.as_deref(),
                 partial: &status.partial,
                 in_flight: &status.in_flight,
                 failed: &status.failed,
+                acknowledged: &status.acknowledged,
                 runs: &status.runs,
             }
         }

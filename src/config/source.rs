@@ -90,6 +90,11 @@ fn uris_and_keys_from(resolver: &mut Resolver, scope: Scope) -> (Vec<SourceUri>,
                               or s3://BUCKET/PREFIX/ for everything below it";
                 resolver.missing(&s::URIS, "there is nothing to forget", remedy);
             }
+            Scope::Ack => {
+                let remedy = "on the command line, name s3://BUCKET/KEY of a failed object, \
+                              or s3://BUCKET/PREFIX/ for all that failed below it";
+                resolver.missing(&s::URIS, "there is nothing to acknowledge", remedy);
+            }
             Scope::Status => {}
         }
     }

@@ -57,6 +57,7 @@ fn run_command(
         Cmd::Check(args) => args.settings.resolve_in(environment, read_file),
         Cmd::Status(args) => args.settings.resolve_in(environment, read_file),
         Cmd::Forget(args) => args.settings.resolve_in(environment, read_file),
+        Cmd::Ack(args) => args.settings.resolve_in(environment, read_file),
         Cmd::Completions(_) => unreachable!("it has no settings"),
     };
     resolved.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<String>>())

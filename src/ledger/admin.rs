@@ -1,4 +1,4 @@
-//! Reads and corrects a ledger from outside a run, for `status` and `forget`.
+//! Reads and corrects a ledger from outside a run, for `status`, `forget` and `ack`.
 //!
 //! It uses one session of its own and creates no tables: a ledger that does not exist has no rows.
 
@@ -7,7 +7,7 @@ use mysql_async::{Error as Driver, Row};
 
 use super::identity::Target;
 use super::options::AdminOptions;
-use super::schema::Tables;
+use super::schema::{ACKS, Tables};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::codes::{COLUMN_ACCESS_DENIED, TABLE_ACCESS_DENIED};
 use crate::mysql::{Connector, Phase, Session, SqlMode, classify, describe_tables, missing_table};
@@ -67,7 +67,16 @@ impl LedgerAdmin {
     /// Returns true if this account can see a ledger.
     #[must_use]
     pub fn is_there(&self) -> bool {
-        !self.present.is_empty()
+        self.present.iter().any(|suffix| *suffix != ACKS)
+    }
+
+    /// Creates the table of acknowledgements if it is missing.
+    pub(crate) async fn ensure_acks(&mut self) -> Result<()> {
+        if !self.has(ACKS) {
+            self.tables.create_acks(&mut self.session).await?;
+            self.present.push(ACKS);
+        }
+        Ok(())
     }
 
     /// Returns true if the table with this suffix exists.
@@ -105,8 +114,9 @@ impl LedgerAdmin {
         let error = classify(Phase::Transaction, &self.tables.title(), error);
         if is_denied {
             error.with_hint(
-                "the account needs the SELECT privilege on the ledger's tables, and to forget \
-                 also DELETE; an administrator must GRANT them",
+                "the account needs the SELECT privilege on the ledger's tables, to forget also \
+                 DELETE, and to acknowledge also INSERT, UPDATE and DELETE; an administrator must \
+                 GRANT them",
             )
         } else {
             error

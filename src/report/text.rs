@@ -32,6 +32,9 @@ pub(super) fn load(report: &LoadReport<'_>) -> String {
     if totals.objects_skipped_changed > 0 {
         line("changed, skipped", totals.objects_skipped_changed.to_string());
     }
+    if totals.objects_acknowledged > 0 {
+        line("objects acknowledged", totals.objects_acknowledged.to_string());
+    }
     let new = totals.objects_failed_new;
     let remark = if new < totals.objects_failed { format!(" ({new} new)") } else { String::new() };
     line("objects failed", format!("{}{remark}", totals.objects_failed));

@@ -26,6 +26,7 @@ pub enum Scope {
     Load,
     Status,
     Forget,
+    Ack,
 }
 
 impl Scope {
@@ -35,7 +36,9 @@ impl Scope {
         match self {
             Self::Load => true,
             Self::Status => of_the_ledger,
-            Self::Forget => of_the_ledger || [URIS.name, PREFIX.name].contains(&setting.name),
+            Self::Forget | Self::Ack => {
+                of_the_ledger || [URIS.name, PREFIX.name].contains(&setting.name)
+            }
         }
     }
 }

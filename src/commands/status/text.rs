@@ -6,7 +6,9 @@ use std::fmt::Write as _;
 use indicatif::{HumanBytes, HumanCount};
 
 use super::answer::{NAMED, StatusAnswer};
-use crate::ledger::{FailedObject, InFlight, JobStatus, Partial, Run, RunState, Status, Sums};
+use crate::ledger::{
+    AcknowledgedObject, FailedObject, InFlight, JobStatus, Partial, Run, RunState, Status, Sums,
+};
 use crate::object::shown_uri;
 use crate::printable::{printable, shortened};
 
@@ -48,6 +50,9 @@ pub(super) fn text(answer: &StatusAnswer, has_details: bool) -> String {
     line(&mut text, "objects failed", HumanCount(status.objects_failed));
     if let Some(time) = &status.oldest_failure_at {
         line(&mut text, "oldest failure", second(time));
+    }
+    if status.objects_acknowledged > 0 {
+        line(&mut text, "objects acknowledged", HumanCount(status.objects_acknowledged));
     }
     line(&mut text, "objects in flight", HumanCount(status.in_flight.len() as u64));
     if let Some(shadow) = &status.shadow {
@@ -105,7 +110,11 @@ fn write_sums(text: &mut String, sums: &Sums) {
 }
 
 fn write_objects(text: &mut String, status: &Status, has_details: bool) {
-    if !(status.partial.is_empty() && status.in_flight.is_empty() && status.failed.is_empty()) {
+    if !(status.partial.is_empty()
+        && status.in_flight.is_empty()
+        && status.failed.is_empty()
+        && status.acknowledged.is_empty())
+    {
         text.push('\n');
     }
     for object in status.partial.iter().take(NAMED) {
@@ -133,6 +142,10 @@ fn write_objects(text: &mut String, status: &Status, has_details: bool) {
         write_failure(text, object, has_details);
     }
     write_more(text, "failed", status.objects_failed);
+    for object in status.acknowledged.iter().take(NAMED) {
+        write_acknowledged(text, object, has_details);
+    }
+    write_more(text, "acknowledged", status.objects_acknowledged);
     if !has_details && !status.failed.is_empty() {
         text.push_str("--details shows the whole messages\n");
     }
@@ -160,6 +173,24 @@ fn write_failure(text: &mut String, object: &FailedObject, has_details: bool) {
     let code = &error.code;
     sentence(text, format_args!("failed: {uri}: {code}, {attempts} from {first} to {last}"));
     for line in message.lines() {
+        sentence(text, format_args!("  {line}"));
+    }
+}
+
+fn write_acknowledged(text: &mut String, object: &AcknowledgedObject, has_details: bool) {
+    let uri = shown_uri(&object.bucket, &object.key);
+    let AcknowledgedObject { error, reason, acknowledged_by, acknowledged_at, .. } = object;
+    let day = acknowledged_at.split('T').next().unwrap_or_default();
+    let code = &error.code;
+    let line = format!("acknowledged: {uri}: {code}, since {day} by {acknowledged_by}: {reason}");
+    let line = printable(&line);
+    if !has_details {
+        push(text, format_args!("{}\n", shortened(&line, WIDTH_CHARACTERS)));
+        return;
+    }
+    push(text, format_args!("{line}\n"));
+    let message = error.message.strip_prefix(&uri).and_then(|rest| rest.strip_prefix(": "));
+    for line in message.unwrap_or(&error.message).lines() {
         sentence(text, format_args!("  {line}"));
     }
 }
