@@ -98,7 +98,7 @@ impl LedgerAdmin {
     /// count as failed again, unless they have been loaded in the meantime.
     ///
     /// # Errors
-    /// As [`LedgerAdmin::acknowledge`].
+    /// The errors of [`LedgerAdmin::acknowledge`].
     pub async fn take_back(&mut self, uris: &[SourceUri]) -> Result<Vec<AcknowledgedObject>> {
         let mut taken_back = Vec::new();
         let (failures, acks) = (self.tables.failures.clone(), self.tables.acks.clone());

@@ -4,6 +4,7 @@ use crate::error::{Error, ErrorKind};
 use crate::ledger::{LedgerConfig, ObjectState, content_changed, partial_changed};
 use crate::object::Object;
 use crate::policy::OnChanged;
+use crate::report::counted;
 
 /// The decision about an object, from its state in the ledger.
 #[derive(Debug)]
@@ -43,8 +44,9 @@ pub(crate) fn decide(config: &LedgerConfig, object: &Object, known: &ObjectState
         && failed.attempts > 0
     {
         let message = format!(
-            "{object}: failed in an earlier run ({}, {} attempts) and is not retried",
-            failed.error_code, failed.attempts
+            "{object}: failed in an earlier run ({}, {}) and is not retried",
+            failed.error_code,
+            counted(u64::from(failed.attempts), "attempt")
         );
         return Decision::Over(Disposition::Failed(Error::new(ErrorKind::FailedBefore, message)));
     }

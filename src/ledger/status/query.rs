@@ -243,8 +243,8 @@ impl LedgerAdmin {
         first.map(|mut fields| fields.text("first_failed_at")).transpose()
     }
 
-    /// Returns the condition that a failure is not acknowledged. A version of the program that knows
-    /// no acknowledgements may have recorded it again.
+    /// Returns the condition that a failure is not acknowledged. A version of the program that
+    /// knows no acknowledgements may have recorded it again.
     fn and_not_acknowledged(&self) -> String {
         if !self.has(ACKS) {
             return String::new();

@@ -103,7 +103,7 @@ async fn a_prefix_is_no_pattern(env: TestEnv) -> Result<()> {
         ("z\u{10ffff}", &["z\u{10ffff}end"]),
     ] {
         let ended = forget_prefix(prefix).await?;
-        ended.says(&format!("forgotten: {} ledger rows", gone.len()))?;
+        ended.says(&format!("forgotten: {} ledger row", gone.len()))?;
         left.retain(|key| !gone.contains(key));
         left.sort_unstable();
         let expected: Vec<String> = left.iter().map(|key| key.escape_debug().to_string()).collect();
@@ -133,7 +133,7 @@ async fn forgotten_objects_are_forgotten_in_all_generations_with_failures_and_pa
     }
     let ended = forget(&env, &["s3://etl/a", "--prefix", "--yes"]).await?;
     ended.expect(0)?;
-    ended.says("forgotten: 4 ledger rows (40 rows, 400 bytes = 400 B), 3 failures\n")?;
+    ended.says("forgotten: 4 ledger rows (40 rows, 400 bytes), 3 failures\n")?;
     ensure_keys(&env, "t", &["b", "b", "b", "other"]).await?;
     ensure!(env.count("s3_to_mysql_failures").await? == 0);
     let parts = "SELECT LOWER(HEX(object_id)), COUNT(*) FROM s3_to_mysql_parts GROUP BY object_id";
@@ -163,7 +163,7 @@ async fn what_is_in_flight_is_not_forgotten_and_not_waited_for(env: TestEnv) -> 
         forget(&env, &["s3://etl/", "--yes", "--max-attempts", "1", "--stall-timeout", "20s"])
             .await?;
     ended.expect(0)?;
-    ended.says("forgotten: 2 ledger rows (20 rows, 200 bytes = 200 B), 1 failures\n")?;
+    ended.says("forgotten: 2 ledger rows (20 rows, 200 bytes), 1 failure\n")?;
     open.query_drop("UPDATE s3_to_mysql_objects SET state = 'loaded' WHERE object_key = 'b'")
         .await?;
     open.query_drop("COMMIT").await?;
@@ -197,7 +197,7 @@ async fn thousands_of_objects_are_forgotten_to_the_last(env: TestEnv) -> Result<
     let ended = forget(&env, &["s3://etl/in/", "--yes"]).await?;
     ended.expect(0)?;
     ended.says(
-        "forgotten: 2000 ledger rows (20000 rows, 200000 bytes = 195.31 KiB), 1000 failures\n",
+        "forgotten: 2,000 ledger rows (20,000 rows, 200000 bytes = 195.31 KiB), 1,000 failures\n",
     )?;
     let left =
         "SELECT COUNT(*), COUNT(IF(object_key LIKE 'in2/%', 1, NULL)) FROM s3_to_mysql_objects";
@@ -267,17 +267,13 @@ async fn a_connection_that_is_lost_is_made_again_and_what_was_forgotten_is_told(
     let proxy = Proxy::start(env.server.port()).await?;
     let port = proxy.port().to_string();
     for (start, broken, told) in [
-        (
-            "DELETE",
-            Break::Cut,
-            "forgotten: 2 ledger rows (20 rows, 200 bytes = 200 B), 0 failures\n",
-        ),
+        ("DELETE", Break::Cut, "forgotten: 2 ledger rows (20 rows, 200 bytes), 0 failures\n"),
         (
             "COMMIT",
             Break::SwallowAnswer,
-            "forgotten: 0 ledger rows (0 rows, 0 bytes = 0 B), 0 failures\n\
+            "forgotten: 0 ledger rows (0 rows, 0 bytes), 0 failures\n\
              in transactions whose COMMIT was not answered, removed too, or counted above: \
-             2 ledger rows (20 rows, 200 bytes = 200 B), 0 failures\n",
+             2 ledger rows (20 rows, 200 bytes), 0 failures\n",
         ),
     ] {
         insert_loaded(&env, "t", 1, &["a", "b"]).await?;
@@ -339,7 +335,7 @@ async fn a_failure_that_was_forgotten_is_tried_again(env: TestEnv) -> Result<()>
     ensure_values(&env.schema, attempts, &["1|bad_rows"]).await.context("it was passed over")?;
     forget(&env, &["s3://etl/in/bad", "--yes"])
         .await?
-        .says("forgotten: 0 ledger rows (0 rows, 0 bytes = 0 B), 1 failures")?;
+        .says("forgotten: 0 ledger rows (0 rows, 0 bytes), 1 failure")?;
     ensure_values(&env.schema, attempts, &[]).await?;
     env.load_ending(3, "t", &["--no-retry-failed"]).await?;
     ensure_values(&env.schema, attempts, &["1|bad_rows"]).await.context("it was tried")
