@@ -21,6 +21,7 @@ use clap_complete::Shell;
 use crate::commands::StatusForm;
 use crate::config::{Inputs, Resolved, resolve};
 use crate::printable::printable;
+use crate::s3_uri::{SourceUri, SourceUriError};
 use crate::settings::{ENVIRONMENT_PREFIX, Origin, Problem};
 use crate::small_file;
 use crate::units::parse_duration;
@@ -45,7 +46,7 @@ pub enum Cmd {
     /// Find the problems that a load would have, by loading into a temporary table.
     Check(CheckArgs),
     /// Show the state of a table in the ledger: objects loaded, failed and in flight, and the last
-    /// runs.
+    /// runs. Without --table, show a line for each table.
     Status(StatusArgs),
     /// Remove objects from the ledger, so that the next run loads them again. Their rows stay in
     /// the table.
@@ -86,7 +87,7 @@ pub struct StatusArgs {
     #[arg(long)]
     pub json: bool,
 
-    /// Show the whole messages of failures, with their rows.
+    /// Show the whole messages of failures, with their rows, and all objects that are gone.
     #[arg(long, conflicts_with = "json")]
     pub details: bool,
 
@@ -94,9 +95,24 @@ pub struct StatusArgs {
     #[arg(long, conflicts_with_all = ["json", "details"])]
     pub check: bool,
 
+    /// Compare what is loaded with these prefixes, as in `s3://BUCKET/PREFIX/`. Names the objects
+    /// that are loaded and gone, and the age of the newest one.
+    #[arg(
+        long,
+        value_name = "S3_URI",
+        num_args = 1..,
+        conflicts_with = "check",
+        value_parser = parse_uri
+    )]
+    pub compare_source: Vec<SourceUri>,
+
     /// Make --check critical if the last success is older than this, such as 26h.
     #[arg(long, value_name = "DURATION", requires = "check", value_parser = parse_duration)]
     pub max_age: Option<Duration>,
+}
+
+fn parse_uri(text: &str) -> Result<SourceUri, SourceUriError> {
+    SourceUri::parse(text, false)
 }
 
 impl StatusArgs {
@@ -129,7 +145,7 @@ pub struct AckArgs {
     #[command(flatten)]
     pub settings: ScopedArgs<ForAck>,
 
-    /// Why the objects need not be loaded, for status.
+    /// The reason why the objects need not be loaded, for status.
     #[arg(long, value_name = "TEXT", required_unless_present = "undo")]
     pub reason: Option<String>,
 

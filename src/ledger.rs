@@ -48,6 +48,7 @@ mod history;
 mod identity;
 mod job;
 mod jobs;
+mod loaded_keys;
 mod options;
 mod part;
 mod part_entry;

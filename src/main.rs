@@ -13,6 +13,7 @@ use s3_to_mysql::commands::{RunResult, StatusForm};
 use s3_to_mysql::config::{Config, Resolved};
 use s3_to_mysql::error::Error;
 use s3_to_mysql::printable::{Newlines, escape};
+use s3_to_mysql::s3_uri::SourceUri;
 use s3_to_mysql::settings::Problem;
 use s3_to_mysql::shutdown::Signals;
 use s3_to_mysql::terminal::{FOR_PEOPLE, FOR_PROGRAMS, JsonTerminal, Paint, PlainOutput, Terminal};
@@ -29,7 +30,7 @@ enum Task {
     Check {
         sample: Option<u64>,
     },
-    Status(StatusForm),
+    Status(StatusForm, Vec<SourceUri>),
     Forget {
         yes: bool,
     },
@@ -51,7 +52,8 @@ fn main() -> ExitCode {
             args.settings.resolve(),
         ),
         Cmd::Status(args) => {
-            (Task::Status(args.form()), args.settings.print_config, args.settings.resolve())
+            let task = Task::Status(args.form(), args.compare_source);
+            (task, args.settings.print_config, args.settings.resolve())
         }
         Cmd::Forget(args) => {
             (Task::Forget { yes: args.yes }, args.settings.print_config, args.settings.resolve())
@@ -126,7 +128,7 @@ fn start(config: Config, terminal: &Terminal, task: Task) -> anyhow::Result<RunR
             Task::Check { sample } => {
                 Box::pin(commands::check(config, sample, terminal, Signals::catch()?)).await
             }
-            Task::Status(form) => commands::status(config, form).await,
+            Task::Status(form, sources) => Box::pin(commands::status(config, form, sources)).await,
             Task::Forget { yes } => commands::forget(config, yes, &mut output()).await,
             Task::Ack { reason } => commands::ack(config, reason.as_deref()).await,
         })

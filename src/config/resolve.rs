@@ -91,7 +91,7 @@ where
         source: source::resolve(&mut resolver, preset, scope),
         staging: staging(&mut resolver, environment.temporary_dir),
         format,
-        target: target::resolve(&mut resolver, inputs.read_file),
+        target: target::resolve(&mut resolver, inputs.read_file, scope),
         ledger: ledger::resolve(&mut resolver),
         load: load::resolve(&mut resolver),
         throughput: throughput::resolve(&mut resolver),

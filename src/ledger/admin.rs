@@ -55,6 +55,43 @@ impl LedgerAdmin {
         TableName { database: Some(self.tables.database.clone()), table: self.tables.stem.clone() }
     }
 
+    /// Returns the targets that the ledger knows, in the order of their names.
+    ///
+    /// # Errors
+    /// Any error of a query. Do not use the connection after that.
+    pub async fn targets(&mut self) -> Result<Vec<Target>> {
+        let tables = [
+            ("jobs", &self.tables.jobs),
+            ("objects", &self.tables.objects),
+            ("failures", &self.tables.failures),
+            ("runs", &self.tables.runs),
+        ];
+        // The target is the first column of a key, so the server reads one row for each.
+        let queries: Vec<String> = tables
+            .iter()
+            .filter(|(suffix, _)| self.has(suffix))
+            .map(|(_, table)| format!("SELECT DISTINCT target FROM {table}"))
+            .collect();
+        if queries.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut targets = Vec::new();
+        for mut fields in self.rows(&format!("{} ORDER BY target", queries.join(" UNION "))).await?
+        {
+            let text = fields.text("target")?;
+            // A name that cannot be parsed is not one that this program has written.
+            if let Ok(TableName { database: Some(database), table }) = text.parse() {
+                targets.push(Target { database, table });
+            }
+        }
+        Ok(targets)
+    }
+
+    /// Goes on with another target of the same ledger.
+    pub fn turn_to(&mut self, target: Target) {
+        self.target = target;
+    }
+
     /// Returns an error if the target does not exist, or the account cannot see it.
     pub async fn missing_target(&mut self) -> Option<Error> {
         if self.is_target_there {
@@ -128,6 +165,15 @@ impl LedgerAdmin {
 /// does, keeps the user's spelling, because what was loaded into it may still be asked for.
 async fn target(session: &mut Session, options: &AdminOptions<'_>) -> Result<(Target, bool)> {
     let TableName { database, table } = &options.target.table;
+    if table.is_empty() {
+        let elsewhere = options.ledger.table.as_ref().and_then(|stem| stem.database.as_ref());
+        let Some(database) = options.target.database.as_ref().or(elsewhere) else {
+            let message = "the database of the ledger is not named";
+            return Err(Error::new(ErrorKind::Usage, message)
+                .with_hint("name it in --database or the URL, or a table in --table"));
+        };
+        return Ok((Target { database: database.clone(), table: String::new() }, true));
+    }
     let what = format!("table {}", options.target.table);
     let Some(database) = database.as_ref().or(options.target.database.as_ref()) else {
         return Err(Error::new(ErrorKind::Usage, format!("{what}: no database is named"))

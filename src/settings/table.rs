@@ -35,7 +35,8 @@ impl Scope {
             || [LEDGER_TABLE.name, LOG_FORMAT.name, VERBOSITY.name].contains(&setting.name);
         match self {
             Self::Load => true,
-            Self::Status => of_the_ledger,
+            // Those of S3 are for --compare-source.
+            Self::Status => of_the_ledger || setting.section == Section::S3,
             Self::Forget | Self::Ack => {
                 of_the_ledger || [URIS.name, PREFIX.name].contains(&setting.name)
             }

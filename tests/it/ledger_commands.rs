@@ -5,6 +5,7 @@
 
 mod ack;
 mod forget;
+mod overview;
 mod status;
 
 use anyhow::Result;

@@ -89,7 +89,7 @@ const LAYERS: &[(&str, &str)] = &[
          printable progress rejects report retry s3_uri shutdown source sql_text staging terminal \
          throttle verify",
     ),
-    ("cli", "commands config exit_code printable settings small_file units"),
+    ("cli", "commands config exit_code printable s3_uri settings small_file units"),
 ];
 
 /// Returns the folder of a file, or the name of a file at the top: `load` of `load/batch.rs`.
