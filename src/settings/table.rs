@@ -137,7 +137,9 @@ settings! {
         .value("URL");
     PATH_STYLE = Setting::new(S3, "path-style", Switch { opposite: "no-path-style" },
         "Put the bucket name in the URL path instead of the host name")
-        .more("Most S3-compatible stores need this.");
+        .more("Most S3-compatible stores need this. By default, it is on for an endpoint whose \
+               host is localhost, an IP address or a name without a dot, wherever it is set.")
+        .unset();
     NO_SIGN_REQUEST = Setting::new(S3, "no-sign-request", Switch { opposite: "sign-request" },
         "Send requests without credentials, for public buckets");
     REQUEST_PAYER = Setting::new(S3, "request-payer", Switch { opposite: "no-request-payer" },
