@@ -190,7 +190,10 @@ impl Ledger {
     }
 
     /// Returns true if the table has no rows, and `None` if the account may not read it.
-    async fn is_empty(&self, job: &Job) -> Result<Option<bool>> {
+    ///
+    /// # Errors
+    /// Any error of the connection that outlasts the retry bounds.
+    pub(crate) async fn is_empty(&self, job: &Job) -> Result<Option<bool>> {
         let filled =
             format!("SELECT COUNT(*) FROM (SELECT 1 FROM {} LIMIT 1) AS table_rows", job.load_into);
         match self.query::<u64>(&filled).await {

@@ -184,6 +184,7 @@ impl Ledger {
             load_into: self.target.name(),
             is_resumed: false,
             was_partial: true,
+            was_emptied: false,
         }
     }
 
@@ -261,7 +262,14 @@ impl Ledger {
             mode.word(),
             row.generation
         );
-        Ok(Job { mode, generation: row.generation, load_into, is_resumed, was_partial: true })
+        Ok(Job {
+            mode,
+            generation: row.generation,
+            load_into,
+            is_resumed,
+            was_partial: true,
+            was_emptied: false,
+        })
     }
 
     async fn finish_on(

@@ -36,11 +36,7 @@ pub(super) fn load(report: &LoadReport<'_>, paint: Paint) -> String {
     let LoadReport { totals, end } = report;
     let mut table = SummaryTable::default();
     table.count("objects loaded", totals.objects_loaded, "");
-    table.count_any(
-        "loaded again",
-        totals.objects_loaded_again,
-        "their rows were in the table already",
-    );
+    table.count_any("loaded again", totals.objects_loaded_again, end.loaded_again_remark());
     table.count_any("already loaded", totals.objects_already_loaded, "");
     table.count_any("changed, skipped", totals.objects_skipped_changed, "");
     table.count_any("acknowledged", totals.objects_acknowledged, "skipped until they change");

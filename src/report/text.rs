@@ -22,8 +22,7 @@ pub(super) fn load(report: &LoadReport<'_>) -> String {
     };
     line("objects loaded", totals.objects_loaded.to_string());
     if totals.objects_loaded_again > 0 {
-        let value =
-            format!("{} (their rows were in the table already)", totals.objects_loaded_again);
+        let value = format!("{} ({})", totals.objects_loaded_again, end.loaded_again_remark());
         line("loaded again", value);
     }
     if totals.objects_already_loaded > 0 {
