@@ -119,6 +119,7 @@ pub(crate) fn base_request(
             last_row: scan.rows,
             end: staged.size_bytes,
             rewriter: None,
+            meter: None,
         },
         rows: scan.rows,
         entry: None,

@@ -87,7 +87,7 @@ const LAYERS: &[(&str, &str)] = &[
         "commands",
         "check config dialect error exit_code ledger limits mysql object pipeline policy preflight \
          printable progress rejects report retry s3_uri shutdown source sql_text staging terminal \
-         throttle verify",
+         throttle units verify",
     ),
     ("cli", "commands config exit_code printable s3_uri settings small_file units"),
 ];
