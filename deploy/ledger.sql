@@ -108,3 +108,23 @@ CREATE TABLE IF NOT EXISTS `s3_to_mysql_runs` (
   KEY target_started_at (target, started_at)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4
   COMMENT='s3-to-mysql ledger, schema 1';
+
+-- For `s3-to-mysql ack`, which creates this table if it is missing. A load does without it.
+CREATE TABLE IF NOT EXISTS `s3_to_mysql_acks` (
+  target VARBINARY(400) NOT NULL,
+  bucket VARBINARY(255) NOT NULL,
+  object_key VARBINARY(1024) NOT NULL,
+  etag VARBINARY(255) NOT NULL,
+  error_code VARBINARY(64) NOT NULL,
+  message VARBINARY(4000) NOT NULL,
+  attempts INT UNSIGNED NOT NULL,
+  first_failed_at DATETIME(6) NOT NULL,
+  last_failed_at DATETIME(6) NOT NULL,
+  worker VARBINARY(300) NOT NULL,
+  run_id VARBINARY(40) NOT NULL,
+  reason VARBINARY(1000) NOT NULL,
+  acknowledged_by VARBINARY(400) NOT NULL,
+  acknowledged_at DATETIME(6) NOT NULL,
+  PRIMARY KEY (target, bucket, object_key)
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4
+  COMMENT='s3-to-mysql ledger, schema 1';

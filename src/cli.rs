@@ -9,7 +9,7 @@ mod help;
 mod setting_args;
 mod tips;
 
-pub use setting_args::{ForForget, ForLoad, ForStatus, Scoped};
+pub use setting_args::{ForAck, ForForget, ForLoad, ForStatus, Scoped};
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,7 @@ use clap_complete::Shell;
 use crate::commands::StatusForm;
 use crate::config::{Inputs, Resolved, resolve};
 use crate::printable::printable;
+use crate::s3_uri::{SourceUri, SourceUriError};
 use crate::settings::{ENVIRONMENT_PREFIX, Origin, Problem};
 use crate::small_file;
 use crate::units::parse_duration;
@@ -45,11 +46,13 @@ pub enum Cmd {
     /// Find the problems that a load would have, by loading into a temporary table.
     Check(CheckArgs),
     /// Show the state of a table in the ledger: objects loaded, failed and in flight, and the last
-    /// runs.
+    /// runs. Without --table, show a line for each table.
     Status(StatusArgs),
     /// Remove objects from the ledger, so that the next run loads them again. Their rows stay in
     /// the table.
     Forget(ForgetArgs),
+    /// Acknowledge failed objects: load skips them, and they count as settled, until they change.
+    Ack(AckArgs),
     /// Print a shell script that completes the options of this program.
     Completions(CompletionsArgs),
 }
@@ -84,7 +87,7 @@ pub struct StatusArgs {
     #[arg(long)]
     pub json: bool,
 
-    /// Show the whole messages of failures, with their rows.
+    /// Show the whole messages of failures, with their rows, and all objects that are gone.
     #[arg(long, conflicts_with = "json")]
     pub details: bool,
 
@@ -92,9 +95,24 @@ pub struct StatusArgs {
     #[arg(long, conflicts_with_all = ["json", "details"])]
     pub check: bool,
 
+    /// Compare what is loaded with these prefixes, as in `s3://BUCKET/PREFIX/`. Names the objects
+    /// that are loaded and gone, and the age of the newest one.
+    #[arg(
+        long,
+        value_name = "S3_URI",
+        num_args = 1..,
+        conflicts_with = "check",
+        value_parser = parse_uri
+    )]
+    pub compare_source: Vec<SourceUri>,
+
     /// Make --check critical if the last success is older than this, such as 26h.
     #[arg(long, value_name = "DURATION", requires = "check", value_parser = parse_duration)]
     pub max_age: Option<Duration>,
+}
+
+fn parse_uri(text: &str) -> Result<SourceUri, SourceUriError> {
+    SourceUri::parse(text, false)
 }
 
 impl StatusArgs {
@@ -119,6 +137,21 @@ pub struct ForgetArgs {
     /// Forget the objects. Without this, only show what would be forgotten, and exit with code 2.
     #[arg(long)]
     pub yes: bool,
+}
+
+#[derive(Args)]
+#[command(after_long_help = ledger_help("the failures are acknowledged, or no longer are"))]
+pub struct AckArgs {
+    #[command(flatten)]
+    pub settings: ScopedArgs<ForAck>,
+
+    /// The reason why the objects need not be loaded, for status.
+    #[arg(long, value_name = "TEXT", required_unless_present = "undo")]
+    pub reason: Option<String>,
+
+    /// Take the acknowledgement back: the objects count as failed, and load tries them again.
+    #[arg(long, conflicts_with = "reason")]
+    pub undo: bool,
 }
 
 /// The options for the settings that a command uses, and the options that locate and print them.
@@ -283,6 +316,7 @@ mod tests {
             ("check", Scope::Load),
             ("status", Scope::Status),
             ("forget", Scope::Forget),
+            ("ack", Scope::Ack),
         ] {
             let command = command.find_subcommand(name).unwrap();
             for setting in table::ALL.iter().filter(|setting| setting.flag != Flag::Counted) {

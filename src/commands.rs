@@ -2,11 +2,13 @@
 //!
 //! `load`, `plan` and `check` begin in the same way (`startup`): they list the objects and check
 //! the source, the staging directory and the target at the same time, and report all problems
-//! together. `load` and `check` then run the pipeline. `status` and `forget` use only the ledger.
+//! together. `load` and `check` then run the pipeline. `status`, `forget` and `ack` use only the
+//! ledger.
 //!
 //! The commands are the only code that sees the whole configuration. They hand each layer below
 //! only the settings that it needs.
 
+mod ack;
 mod check;
 mod forget;
 mod load;
@@ -15,6 +17,7 @@ mod plan;
 mod startup;
 mod status;
 
+pub use ack::ack;
 pub use check::check;
 pub use forget::forget;
 pub use load::load;

@@ -85,10 +85,11 @@ pub fn decide(end: End<'_>) -> u8 {
         },
         End::Health(code) => code,
         End::LedgerCommand(None) => ALL_LOADED,
-        // Without objects and a source, all other errors concern the target.
+        // Without objects, all other errors concern the target.
         End::LedgerCommand(Some(kind)) => match kind {
             ErrorKind::Usage => USAGE,
             ErrorKind::Bug => BUG,
+            _ if of_error(kind) == SOURCE_UNAVAILABLE => SOURCE_UNAVAILABLE,
             _ => TARGET_UNAVAILABLE,
         },
     }

@@ -33,6 +33,7 @@
 //! already. A ledger of a newer version, or tables that are not a ledger, are refused before any
 //! object is read.
 
+mod acks;
 mod admin;
 mod batch;
 mod begin;
@@ -47,6 +48,7 @@ mod history;
 mod identity;
 mod job;
 mod jobs;
+mod loaded_keys;
 mod options;
 mod part;
 mod part_entry;
@@ -77,5 +79,7 @@ pub use part_entry::PartEntry;
 pub use parts::{Completed, SplitObject, SplitProgress};
 pub use runs::{JobTotals, RunTotals};
 pub use schema::Tables;
-pub use status::{FailedObject, InFlight, JobStatus, Partial, Run, RunState, Status, Sums};
+pub use status::{
+    AcknowledgedObject, FailedObject, InFlight, JobStatus, Partial, Run, RunState, Status, Sums,
+};
 pub use transaction::{CommitOutcome, Entry, LedgerEntry};

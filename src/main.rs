@@ -13,6 +13,7 @@ use s3_to_mysql::commands::{RunResult, StatusForm};
 use s3_to_mysql::config::{Config, Resolved};
 use s3_to_mysql::error::Error;
 use s3_to_mysql::printable::{Newlines, escape};
+use s3_to_mysql::s3_uri::SourceUri;
 use s3_to_mysql::settings::Problem;
 use s3_to_mysql::shutdown::Signals;
 use s3_to_mysql::terminal::{FOR_PEOPLE, FOR_PROGRAMS, JsonTerminal, Paint, PlainOutput, Terminal};
@@ -23,13 +24,20 @@ use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::fmt::time::FormatTime;
 
 /// The command to run, and its options that are not settings.
-#[derive(Clone, Copy)]
 enum Task {
     Load,
     Plan,
-    Check { sample: Option<u64> },
-    Status(StatusForm),
-    Forget { yes: bool },
+    Check {
+        sample: Option<u64>,
+    },
+    Status(StatusForm, Vec<SourceUri>),
+    Forget {
+        yes: bool,
+    },
+    /// Acknowledges with this reason, or takes the acknowledgement back.
+    Ack {
+        reason: Option<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -44,10 +52,14 @@ fn main() -> ExitCode {
             args.settings.resolve(),
         ),
         Cmd::Status(args) => {
-            (Task::Status(args.form()), args.settings.print_config, args.settings.resolve())
+            let task = Task::Status(args.form(), args.compare_source);
+            (task, args.settings.print_config, args.settings.resolve())
         }
         Cmd::Forget(args) => {
             (Task::Forget { yes: args.yes }, args.settings.print_config, args.settings.resolve())
+        }
+        Cmd::Ack(args) => {
+            (Task::Ack { reason: args.reason }, args.settings.print_config, args.settings.resolve())
         }
         Cmd::Completions(completions) => {
             return finish(completions.write(&mut std::io::stdout()), exit_code::ALL_LOADED);
@@ -62,7 +74,7 @@ fn main() -> ExitCode {
     }
     let terminal = Terminal::new(config.output.progress);
     let log_format = config.output.log_format;
-    let quiet = Quiet::of(task, config.output.verbosity);
+    let quiet = Quiet::of(&task, config.output.verbosity);
     log_to(&terminal, &config);
     for warning in &warnings {
         tracing::warn!("{warning}");
@@ -116,8 +128,9 @@ fn start(config: Config, terminal: &Terminal, task: Task) -> anyhow::Result<RunR
             Task::Check { sample } => {
                 Box::pin(commands::check(config, sample, terminal, Signals::catch()?)).await
             }
-            Task::Status(form) => commands::status(config, form).await,
+            Task::Status(form, sources) => Box::pin(commands::status(config, form, sources)).await,
             Task::Forget { yes } => commands::forget(config, yes, &mut output()).await,
+            Task::Ack { reason } => commands::ack(config, reason.as_deref()).await,
         })
     });
     // A thread may be reading standard input for --keys-from -, and cannot be cancelled. Waiting
@@ -138,7 +151,7 @@ enum Quiet {
 
 impl Quiet {
     /// The results of other tasks are what the user asks for, and always shown.
-    fn of(task: Task, verbosity: i8) -> Self {
+    fn of(task: &Task, verbosity: i8) -> Self {
         match (task, verbosity) {
             (Task::Load | Task::Check { .. }, ..=-2) => Self::Everything,
             (Task::Load | Task::Check { .. }, -1) => Self::WhatIsWell,

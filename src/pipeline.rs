@@ -103,7 +103,7 @@ pub(crate) async fn run(
     progress: Progress,
 ) -> PipelineResult {
     let Built { context, objects, listing, throttle } =
-        build(options, prepared, ledger, checking, shutdown);
+        build(options, prepared, ledger, checking, shutdown, progress.sent_bytes());
     let mut tasks = spawn(&context, objects, throttle);
     let mut result = drive(&mut tasks.events, shutdown, report, progress).await;
     finish(&context, tasks, listing, &mut result).await;

@@ -36,6 +36,7 @@ use crate::s3_uri::key_line;
 use crate::staging;
 use crate::terminal::{FOR_PROGRAMS, Paint, SummaryStyle};
 use crate::unpack::Codecs;
+pub(crate) use causes::counted;
 use causes::{Causes, Finding, Verdict};
 use checked::CheckReport;
 use document::{
@@ -74,6 +75,8 @@ pub enum Outcome {
     AlreadyLoaded { object: Object },
     /// The object was loaded with other content, which is to stay.
     SkippedChanged { object: Object },
+    /// Somebody has acknowledged that the object cannot be loaded, and it has not changed since.
+    Acknowledged { object: Object },
     Failed {
         bucket: String,
         key: String,
@@ -113,7 +116,8 @@ impl LoadTotals {
         self.rows - self.rows_rejected - self.rows_skipped
     }
 
-    /// Returns true if every listed object is in the table, or was left out on purpose.
+    /// Returns true if every listed object is in the table, was left out on purpose, or is
+    /// acknowledged.
     #[must_use]
     pub fn is_everything_loaded(&self) -> bool {
         self.objects_failed == 0 && self.objects_not_reached == 0
@@ -258,6 +262,10 @@ impl Report {
                 self.totals.objects_skipped_changed += 1;
                 Ok(())
             }
+            Outcome::Acknowledged { .. } => {
+                self.totals.objects_acknowledged += 1;
+                Ok(())
+            }
             Outcome::NotReached { .. } => {
                 self.totals.objects_not_reached += 1;
                 Ok(())
@@ -400,6 +408,9 @@ impl<'a> ObjectLine<'a> {
             }
             Outcome::SkippedChanged { object } => {
                 Self::untouched(ObjectStatus::SkippedChanged, object, format)
+            }
+            Outcome::Acknowledged { object } => {
+                Self::untouched(ObjectStatus::Acknowledged, object, format)
             }
             Outcome::NotReached { object } => {
                 Self::untouched(ObjectStatus::NotReached, object, format)

@@ -9,6 +9,7 @@
 use std::time::{Duration, Instant};
 
 use crate::error::{Consequence, Error};
+use crate::terminal::{FOR_PEOPLE, FOR_PROGRAMS};
 
 /// The upper bound of the first pause, which is random. The bound doubles with each later pause.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -38,7 +39,15 @@ impl Attempts {
     /// Logs the error and waits for the next attempt. Returns false if no attempt is left.
     pub(crate) async fn wait_after(&mut self, error: &Error) -> bool {
         let Some(pause) = self.pause_after(error) else { return false };
-        tracing::warn!(attempt = self.made, "{}; trying again", error.one_line());
+        warn_of_retry(self.made, error, pause);
+        tokio::time::sleep(pause).await;
+        true
+    }
+
+    /// Does the same as [`Attempts::wait_after`] where another task logs the same error.
+    pub(crate) async fn wait_quietly_after(&mut self, error: &Error) -> bool {
+        let Some(pause) = self.pause_after(error) else { return false };
+        tracing::debug!("{}; trying again {}", error.one_line(), after(pause));
         tokio::time::sleep(pause).await;
         true
     }
@@ -62,6 +71,22 @@ impl Attempts {
     }
 }
 
+/// Logs the error and the pause before the next attempt, of which this is the number.
+pub(crate) fn warn_of_retry(attempt: u32, error: &Error, pause: Duration) {
+    let error = error.one_line();
+    let seconds = pause.as_secs_f64();
+    tracing::warn!(target: FOR_PROGRAMS, attempt, seconds, "{error}; trying again");
+    tracing::warn!(target: FOR_PEOPLE, "{error}; trying again {}", after(pause));
+}
+
+/// Returns `in 40 ms` or `in 1.5 s`.
+fn after(pause: Duration) -> String {
+    match pause.as_millis() {
+        milliseconds @ ..1000 => format!("in {milliseconds} ms"),
+        _ => format!("in {:.1} s", pause.as_secs_f64()),
+    }
+}
+
 /// The limits on retries. The first one reached ends them.
 #[derive(Clone, Debug)]
 pub struct RetryConfig {
@@ -77,6 +102,12 @@ mod tests {
 
     fn attempts(max_attempts: u32, max_elapsed: Duration) -> Attempts {
         Attempts::new(&RetryConfig { max_attempts, max_elapsed })
+    }
+
+    #[test]
+    fn a_pause_is_told_in_the_unit_that_fits() {
+        assert_eq!(after(Duration::from_millis(40)), "in 40 ms");
+        assert_eq!(after(Duration::from_millis(1540)), "in 1.5 s");
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod rate;
 mod s3;
 mod sdk_files;
 
+pub use fingerprints::Fingerprints;
 pub use listing::{Listed, Listing, ListingSink, SkippedKeys};
 pub use options::SourceConfig;
 pub(crate) use s3::PUT_LIMIT_BYTES;

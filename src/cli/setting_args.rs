@@ -20,6 +20,8 @@ pub enum ForStatus {}
 
 pub enum ForForget {}
 
+pub enum ForAck {}
+
 impl Scoped for ForLoad {
     const SCOPE: Scope = Scope::Load;
 }
@@ -30,6 +32,10 @@ impl Scoped for ForStatus {
 
 impl Scoped for ForForget {
     const SCOPE: Scope = Scope::Forget;
+}
+
+impl Scoped for ForAck {
+    const SCOPE: Scope = Scope::Ack;
 }
 
 /// The values of the flags that are made from the table of settings.
@@ -45,11 +51,17 @@ fn used<S: Scoped>() -> impl Iterator<Item = &'static Setting> {
 
 impl<S: Scoped> Args for SettingArgs<S> {
     fn augment_args(command: Command) -> Command {
-        let command = used::<S>().fold(command, with_setting);
-        if S::SCOPE == Scope::Forget {
-            command.mut_arg(table::URIS.name, to_forget)
-        } else {
-            command
+        // A heading stands where its first option does, so the common options come first.
+        let (common, others): (Vec<_>, Vec<_>) = used::<S>().partition(|it| is_common::<S>(it));
+        let command = common
+            .into_iter()
+            .chain(others)
+            .fold(command, |command, setting| with_setting::<S>(command, setting));
+        match S::SCOPE {
+            Scope::Forget => command.mut_arg(table::URIS.name, to_forget),
+            Scope::Ack => command.mut_arg(table::URIS.name, to_acknowledge),
+            Scope::Load => command.after_help(SHORT_HELP_END),
+            Scope::Status => command,
         }
     }
 
@@ -76,8 +88,20 @@ impl<S: Scoped> FromArgMatches for SettingArgs<S> {
 }
 
 fn to_forget(uris: Arg) -> Arg {
-    let help = "The objects to forget: s3://BUCKET/KEY, \
-                or s3://BUCKET/PREFIX/ for everything below it";
+    only_here(
+        uris,
+        "The objects to forget: s3://BUCKET/KEY, or s3://BUCKET/PREFIX/ for everything below it",
+    )
+}
+
+fn to_acknowledge(uris: Arg) -> Arg {
+    only_here(
+        uris,
+        "The failed objects: s3://BUCKET/KEY, or s3://BUCKET/PREFIX/ for all that failed below it",
+    )
+}
+
+fn only_here(uris: Arg, help: &'static str) -> Arg {
     uris.help(help).long_help(format!(
         "{help}.\n\nOnly the command line counts here. The URIs in a configuration file are meant \
          to be loaded."
@@ -88,9 +112,20 @@ const VERBOSE: &str = "verbose";
 
 const QUIET: &str = "quiet";
 
-fn with_setting(command: Command, setting: &'static Setting) -> Command {
-    let heading = setting.section.title();
-    let mut arg = Arg::new(setting.name).help(help(setting));
+/// The end of the short help of a load, which shows only the common options.
+const SHORT_HELP_END: &str = "--help shows all options, and says more about each.";
+
+/// Returns true if the option stands among the common ones of a load, or is a URI.
+fn is_common<S: Scoped>(setting: &Setting) -> bool {
+    S::SCOPE == Scope::Load && (setting.common || setting.flag == Flag::Positional)
+}
+
+fn with_setting<S: Scoped>(command: Command, setting: &'static Setting) -> Command {
+    let is_common = is_common::<S>(setting);
+    let heading = if is_common { "Common options" } else { setting.section.title() };
+    let mut arg = Arg::new(setting.name)
+        .help(help(setting))
+        .hide_short_help(S::SCOPE == Scope::Load && !is_common);
     if setting.flag != Flag::Positional {
         arg = arg.help_heading(heading);
     }

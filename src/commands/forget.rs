@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::{Forgotten, LedgerAdmin, Removed};
 use crate::object::shown_uri;
+use crate::report::counted;
 use crate::retry::Attempts;
 use crate::s3_uri::SourceUri;
 
@@ -125,11 +126,19 @@ async fn intention(records: &mut LedgerAdmin, uris: &[SourceUri]) -> Result<Stri
 }
 
 fn count_line(what: &str, sums: &Forgotten) -> String {
-    let Forgotten { objects, rows, bytes, failures } = sums;
-    format!(
-        "{what}: {objects} ledger rows ({rows} rows, {bytes} bytes = {}), {failures} failures\n",
-        HumanBytes(*bytes)
-    )
+    let Forgotten { objects, rows, bytes, failures, acknowledgements } = sums;
+    let (objects, failures) = (counted(*objects, "ledger row"), counted(*failures, "failure"));
+    // Below 1 KiB, both forms of the size would say the same.
+    let size = if *bytes < 1024 {
+        counted(*bytes, "byte")
+    } else {
+        format!("{bytes} bytes = {}", HumanBytes(*bytes))
+    };
+    let acknowledged = match acknowledgements {
+        0 => String::new(),
+        more => format!(", {}", counted(*more, "acknowledgement")),
+    };
+    format!("{what}: {objects} ({}, {size}), {failures}{acknowledged}\n", counted(*rows, "row"))
 }
 
 /// Returns the line about transactions whose COMMIT was not answered, or nothing if all were.

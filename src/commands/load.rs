@@ -19,6 +19,7 @@ use crate::shutdown::{Shutdown, Signals};
 use crate::source::S3;
 use crate::terminal::{FOR_PROGRAMS, Terminal};
 use crate::throttle::Throttle;
+use crate::units::ByteSize;
 use crate::verify::{ComparePlan, TableVerification};
 
 /// Loads the objects, and ends the job if everything is loaded.
@@ -43,7 +44,8 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
         tracing::warn!("{warning}");
     }
     let verification = prepared.preflight.verification.clone();
-    let progress = Progress::new(terminal, config.output.progress, Arc::clone(&open.listed));
+    let progress = Progress::new(terminal, config.output.progress, Arc::clone(&open.listed))
+        .with_max_rate(config.throughput.max_rate.map(ByteSize::bytes));
     let ended = CancellationToken::new();
     let keeper = ledger.clone().map(|(ledger, _)| tokio::spawn(keep_alive(ledger, ended.clone())));
     let s3 = prepared.s3.clone();

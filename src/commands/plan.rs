@@ -50,6 +50,7 @@ struct PlanTotals {
     unloadable: u64,
     already_loaded: u64,
     skipped_changed: u64,
+    acknowledged: u64,
 }
 
 /// Writes a line for each object to `output` during the listing, then the sums and the statement.
@@ -170,13 +171,15 @@ impl PlanTotals {
         match disposition {
             Disposition::AlreadyLoaded => self.already_loaded += 1,
             Disposition::SkippedChanged => self.skipped_changed += 1,
+            Disposition::Acknowledged => self.acknowledged += 1,
             Disposition::Failed(error) => self.add_unloadable(&error.one_line()),
         }
     }
 }
 
 fn write_sums(sums: &PlanTotals, output: &mut (dyn Write + Send)) -> std::io::Result<()> {
-    let &PlanTotals { objects, bytes, unloadable, already_loaded, skipped_changed } = sums;
+    let &PlanTotals { objects, bytes, unloadable, already_loaded, .. } = sums;
+    let &PlanTotals { skipped_changed, acknowledged, .. } = sums;
     if already_loaded > 0 {
         writeln!(output, "{already_loaded} objects are already loaded")?;
     }
@@ -185,6 +188,9 @@ fn write_sums(sums: &PlanTotals, output: &mut (dyn Write + Send)) -> std::io::Re
             output,
             "{skipped_changed} objects have changed since they were loaded, and are skipped"
         )?;
+    }
+    if acknowledged > 0 {
+        writeln!(output, "{acknowledged} failed objects are acknowledged, and are skipped")?;
     }
     let human = HumanBytes(u64::try_from(bytes).unwrap_or(u64::MAX));
     writeln!(output, "{objects} objects, {bytes} bytes ({human})")?;

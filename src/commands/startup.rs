@@ -241,10 +241,18 @@ async fn begin(
         let loads_again = config.ledger.force && job.mode == Mode::Append;
         job.was_partial = ledger.join_job(&job, loads_again).await?;
         if loads_again {
-            tracing::warn!(
-                "--force: objects that are already loaded are loaded again, \
-                 which duplicates their rows"
-            );
+            job.was_emptied = ledger.is_empty(&job).await? == Some(true);
+            if job.was_emptied {
+                tracing::info!(
+                    "--force: objects that are already loaded are loaded again, into a table that \
+                     is empty"
+                );
+            } else {
+                tracing::warn!(
+                    "--force: objects that are already loaded are loaded again, \
+                     which duplicates their rows"
+                );
+            }
         }
         Ok::<_, Error>(job)
     }

@@ -2,38 +2,33 @@
 //! as one JSON document, or as a verdict for monitoring.
 
 mod answer;
+mod comparison;
+mod document;
 mod health;
+mod overview;
 mod text;
-
-use std::time::Duration;
-
-use serde::Serialize;
 
 use super::outcome::RunResult;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ledger::{FailedObject, InFlight, JobStatus, LedgerAdmin, Partial, Run, Sums};
-use crate::printable::escape_json;
+use crate::ledger::LedgerAdmin;
 use crate::retry::Attempts;
-use crate::sql_text::TableName;
+use crate::s3_uri::SourceUri;
+pub use answer::StatusForm;
+pub(crate) use answer::is_tried_again;
 use answer::{NAMED, StatusAnswer};
 
-/// The form in which the state is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StatusForm {
-    /// The text for people, with whole error messages or only their beginnings.
-    Text {
-        has_details: bool,
-    },
-    Json,
-    /// A verdict for monitoring. The last success must not be older than `max_age`, if it is given.
-    Check {
-        max_age: Option<Duration>,
-    },
-}
-
-/// Reads the ledger, without changing anything.
-pub async fn status(config: Config, form: StatusForm) -> RunResult {
+/// Reads the ledger, without changing anything. Shows all tables of the ledger if none is named.
+/// Compares the objects that are loaded with those of `sources`, if any are given.
+pub async fn status(config: Config, form: StatusForm, sources: Vec<SourceUri>) -> RunResult {
+    if config.target.table.table.is_empty() {
+        if sources.is_empty() {
+            return overview::status_of_all(&config, form).await;
+        }
+        let error = Error::new(ErrorKind::Usage, "the table to compare with the source is missing")
+            .with_hint("give --table TABLE or --table DATABASE.TABLE");
+        return RunResult::of_ledger_failed(error);
+    }
     let failures_listed = if form == StatusForm::Json { u64::MAX } else { NAMED as u64 };
     let mut attempts = Attempts::new(&config.retry);
     let answer = loop {
@@ -43,23 +38,26 @@ pub async fn status(config: Config, form: StatusForm) -> RunResult {
             Err(error) => break Err(error),
         }
     };
+    let compared = match (&answer, sources.is_empty()) {
+        (Ok(StatusAnswer::Status(status)), false) => {
+            comparison::compare(&config, sources, status.table.generation).await.map(Some)
+        }
+        _ => Ok(None),
+    };
+    let compared = match compared {
+        Ok(compared) => compared,
+        Err(error) => return RunResult::of_ledger_failed(error),
+    };
     match (form, answer) {
         (StatusForm::Check { max_age }, answer) => health::verdict(&answer, max_age),
         (_, Err(error)) => RunResult::of_ledger_failed(error),
-        (StatusForm::Json, Ok(answer)) => RunResult::of_ledger(json(&answer)),
+        (StatusForm::Json, Ok(answer)) => {
+            RunResult::of_ledger(document::of_table(&answer, compared.as_ref()))
+        }
         (StatusForm::Text { has_details }, Ok(answer)) => {
-            RunResult::of_ledger(text::text(&answer, has_details))
+            RunResult::of_ledger(text::text(&answer, compared.as_ref(), has_details))
         }
     }
-}
-
-/// Returns true after a pause if the error is worth another attempt. An unreachable server is
-/// reported at once, because a person may be waiting.
-pub(crate) async fn is_tried_again(attempts: &mut Attempts, error: &Error) -> bool {
-    matches!(
-        error.kind,
-        ErrorKind::TargetBusy | ErrorKind::ConnectionLost | ErrorKind::LockConflict
-    ) && attempts.wait_after(error).await
 }
 
 async fn ask(config: &Config, failures_listed: u64) -> Result<StatusAnswer> {
@@ -86,77 +84,4 @@ async fn ask(config: &Config, failures_listed: u64) -> Result<StatusAnswer> {
             Err(error)
         }
     }
-}
-
-/// The document that `status --json` writes. Its names and values are a contract with the programs
-/// that read it: new ones may be added, but existing ones never change.
-#[derive(Serialize)]
-struct StatusDocument<'a> {
-    target: TableName,
-    /// `null` if there is no ledger, or the account cannot see it.
-    ledger: Option<LedgerName>,
-    /// `null` if nothing has been loaded with this ledger.
-    job: Option<&'a JobStatus>,
-    /// The sums over what readers see in the table. `null` if there is no ledger.
-    table: Option<&'a Sums>,
-    /// The sums over the shadow table of an unfinished swap. `null` without one.
-    shadow: Option<&'a Sums>,
-    /// The number of objects that could not be loaded.
-    objects_failed: u64,
-    /// The end of the last run after which every object was in the table. RFC 3339, in UTC.
-    last_success_at: Option<&'a str>,
-    /// The first failure of the object that failed first of all. RFC 3339, in UTC.
-    oldest_failure_at: Option<&'a str>,
-    partial: &'a [Partial],
-    in_flight: &'a [InFlight],
-    failed: &'a [FailedObject],
-    /// The last runs, with the latest first, and all runs that have not ended.
-    runs: &'a [Run],
-}
-
-/// The prefix of the names of the ledger's tables, and their database.
-#[derive(Serialize)]
-struct LedgerName {
-    database: Option<String>,
-    stem: String,
-}
-
-/// Returns the document as indented JSON, with its names in alphabetical order.
-fn json(answer: &StatusAnswer) -> String {
-    let document = match answer {
-        StatusAnswer::NoLedger { target, .. } => StatusDocument {
-            target: target.clone(),
-            ledger: None,
-            job: None,
-            table: None,
-            shadow: None,
-            objects_failed: 0,
-            last_success_at: None,
-            oldest_failure_at: None,
-            partial: &[],
-            in_flight: &[],
-            failed: &[],
-            runs: &[],
-        },
-        StatusAnswer::Status(status) => {
-            let TableName { database, table: stem } = status.ledger.clone();
-            StatusDocument {
-                target: status.target.clone(),
-                ledger: Some(LedgerName { database, stem }),
-                job: status.job.as_ref(),
-                table: Some(&status.table),
-                shadow: status.shadow.as_ref(),
-                objects_failed: status.objects_failed,
-                last_success_at: status.last_success_at.as_deref(),
-                oldest_failure_at: status.oldest_failure_at.as_deref(),
-                partial: &status.partial,
-                in_flight: &status.in_flight,
-                failed: &status.failed,
-                runs: &status.runs,
-            }
-        }
-    };
-    // This only fails for maps whose keys are not text, and the document has none.
-    let document = format!("{:#}\n", serde_json::to_value(document).unwrap_or_default());
-    escape_json(&document).into_owned()
 }

@@ -70,8 +70,9 @@ where
     };
     let mut layers = vec![inputs.command_line, environment.own, file.layer, environment.shared];
     for (rank, layer) in layers.iter_mut().enumerate() {
-        // Only the command line names what to forget: the URIs of a file are meant to be loaded.
-        let is_elsewhere = scope == Scope::Forget && rank > 0;
+        // Only the command line names what to forget or acknowledge: the URIs of a file are meant
+        // to be loaded.
+        let is_elsewhere = matches!(scope, Scope::Forget | Scope::Ack) && rank > 0;
         layer.retain(|setting| {
             scope.uses(setting) && !(is_elsewhere && setting.name == s::URIS.name)
         });
@@ -90,7 +91,7 @@ where
         source: source::resolve(&mut resolver, preset, scope),
         staging: staging(&mut resolver, environment.temporary_dir),
         format,
-        target: target::resolve(&mut resolver, inputs.read_file),
+        target: target::resolve(&mut resolver, inputs.read_file, scope),
         ledger: ledger::resolve(&mut resolver),
         load: load::resolve(&mut resolver),
         throughput: throughput::resolve(&mut resolver),

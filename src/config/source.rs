@@ -33,6 +33,13 @@ pub(super) fn resolve(resolver: &mut Resolver, preset: Preset, scope: Scope) -> 
         resolver.record_derived(&s::SKIP_HIDDEN, skips.to_string(), Origin::Preset(preset.name()));
         skips
     };
+    let path_style = if resolver.find_set(&s::PATH_STYLE).is_some() {
+        Some(resolver.switch(&s::PATH_STYLE))
+    } else {
+        // The host of the endpoint decides, which may be known to the SDK alone.
+        resolver.record_unset(&s::PATH_STYLE, Origin::Default);
+        None
+    };
     let include = globs(resolver, &s::INCLUDE);
     let exclude = globs(resolver, &s::EXCLUDE);
     SourceConfig {
@@ -50,7 +57,7 @@ pub(super) fn resolve(resolver: &mut Resolver, preset: Preset, scope: Scope) -> 
         region: resolver.text(&s::REGION).map(|(text, _)| text),
         profile: resolver.text(&s::PROFILE).map(|(text, _)| text),
         endpoint_url: resolver.optional(&s::ENDPOINT_URL, endpoint_url),
-        path_style: resolver.switch(&s::PATH_STYLE),
+        path_style,
         no_sign_request: resolver.switch(&s::NO_SIGN_REQUEST),
         request_payer: resolver.switch(&s::REQUEST_PAYER),
         connect_timeout: resolver.duration(&s::CONNECT_TIMEOUT),
@@ -89,6 +96,11 @@ fn uris_and_keys_from(resolver: &mut Resolver, scope: Scope) -> (Vec<SourceUri>,
                 let remedy = "on the command line, name s3://BUCKET/KEY, \
                               or s3://BUCKET/PREFIX/ for everything below it";
                 resolver.missing(&s::URIS, "there is nothing to forget", remedy);
+            }
+            Scope::Ack => {
+                let remedy = "on the command line, name s3://BUCKET/KEY of a failed object, \
+                              or s3://BUCKET/PREFIX/ for all that failed below it";
+                resolver.missing(&s::URIS, "there is nothing to acknowledge", remedy);
             }
             Scope::Status => {}
         }

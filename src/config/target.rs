@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::Ipv6Addr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
@@ -11,12 +12,13 @@ use super::database_url;
 use super::database_url::DatabaseUrl;
 use crate::choices::{Compress, SslMode};
 use crate::mysql::{PublicKey, TargetConfig, is_loopback};
-use crate::settings::{Given, Layer, Origin, Problem, Resolver, Value, table as s};
+use crate::settings::{Given, Layer, Origin, Problem, Resolver, Scope, Value, table as s};
 use crate::sql_text::TableName;
 
 pub(super) fn resolve(
     resolver: &mut Resolver,
     read_file: &dyn Fn(&Path) -> io::Result<String>,
+    scope: Scope,
 ) -> TargetConfig {
     insert_url_parts(resolver);
     let socket = socket(resolver);
@@ -37,7 +39,7 @@ pub(super) fn resolve(
     }
     let password = password(resolver, read_file);
     let database = resolver.text(&s::DATABASE).map(|(text, _)| text);
-    let table = table(resolver, database.is_some());
+    let table = table(resolver, database.is_some(), scope);
     let ssl_mode = ssl_mode(resolver, socket.is_some() || is_loopback(&host));
     let ssl_ca = resolver.path(&s::SSL_CA);
     let ssl_cert = resolver.path(&s::SSL_CERT);
@@ -206,6 +208,12 @@ fn password(
         let origin = file.map_or(Origin::Default, |(_, given)| given.origin);
         return match read_file(&path) {
             Ok(text) => {
+                if is_open_to_others(&path) {
+                    resolver.warnings.push(format!(
+                        "other users of this machine can read the password file {}: chmod 600 it",
+                        path.display()
+                    ));
+                }
                 let text = text
                     .strip_suffix('\n')
                     .map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
@@ -234,6 +242,12 @@ fn password(
     resolver.text(&s::PASSWORD).map(|(text, _)| SecretString::from(text))
 }
 
+/// Returns true if every user of the machine may read the file.
+fn is_open_to_others(path: &Path) -> bool {
+    std::fs::metadata(path)
+        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o004 != 0)
+}
+
 fn server_public_key(
     resolver: &mut Resolver,
     read_file: &dyn Fn(&Path) -> io::Result<String>,
@@ -254,15 +268,18 @@ fn server_public_key(
     }
 }
 
-fn table(resolver: &mut Resolver, has_database: bool) -> TableName {
+/// Returns the table. Its name is empty if `status` is to show all tables.
+fn table(resolver: &mut Resolver, has_database: bool, scope: Scope) -> TableName {
     let placeholder = TableName { database: None, table: String::new() };
     if resolver.find_set(&s::TABLE).is_none() {
         resolver.record_unset(&s::TABLE, Origin::Default);
-        resolver.missing(
-            &s::TABLE,
-            "the table is missing",
-            "give --table TABLE or --table DATABASE.TABLE",
-        );
+        if scope != Scope::Status {
+            resolver.missing(
+                &s::TABLE,
+                "the table is missing",
+                "give --table TABLE or --table DATABASE.TABLE",
+            );
+        }
         return placeholder;
     }
     let Some(table) = resolver.optional(&s::TABLE, str::parse::<TableName>) else {
@@ -310,6 +327,17 @@ fn host_name(text: &str) -> Result<String, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_password_file_that_everybody_can_read_is_open_to_others() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for (mode, is_open) in [(0o600, false), (0o640, false), (0o644, true), (0o604, true)] {
+            let permissions = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(file.path(), permissions).unwrap();
+            assert_eq!(is_open_to_others(file.path()), is_open, "{mode:o}");
+        }
+        assert!(!is_open_to_others(Path::new("/dev/zero")));
+    }
 
     #[test]
     fn a_host_is_a_name_or_an_address_and_nothing_more() {

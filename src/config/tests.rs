@@ -57,6 +57,7 @@ fn run_command(
         Cmd::Check(args) => args.settings.resolve_in(environment, read_file),
         Cmd::Status(args) => args.settings.resolve_in(environment, read_file),
         Cmd::Forget(args) => args.settings.resolve_in(environment, read_file),
+        Cmd::Ack(args) => args.settings.resolve_in(environment, read_file),
         Cmd::Completions(_) => unreachable!("it has no settings"),
     };
     resolved.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<String>>())
@@ -239,7 +240,11 @@ fn the_defaults_are_those_that_are_documented() {
     assert_eq!((config.target.host.as_str(), config.target.port), ("127.0.0.1", 3306));
     assert_eq!(config.target.ssl_mode, SslMode::Preferred);
     assert_eq!((config.output.progress, config.output.verbosity), (ProgressMode::Auto, 0));
-    assert!(!config.source.allow_empty && !config.source.skip_hidden && !config.source.path_style);
+    assert!(
+        !config.source.allow_empty
+            && !config.source.skip_hidden
+            && config.source.path_style.is_none()
+    );
 }
 
 #[test]

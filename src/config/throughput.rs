@@ -18,7 +18,7 @@ pub(super) fn resolve(resolver: &mut Resolver) -> ThroughputConfig {
     ThroughputConfig {
         batch,
         part_size: part_size.filter(|_| is_split),
-        max_rate: size(resolver, &s::MAX_RATE),
+        max_rate: max_rate(resolver),
         max_threads_running: resolver.optional(&s::MAX_THREADS_RUNNING, |text| {
             match text.trim().parse() {
                 Ok(threads) if threads > 0 => Ok(threads),
@@ -28,6 +28,21 @@ pub(super) fn resolve(resolver: &mut Resolver) -> ThroughputConfig {
         max_lag: resolver.optional(&s::MAX_LAG, crate::units::parse_duration),
         replicas: resolver.list(&s::REPLICAS).0,
     }
+}
+
+/// The rate below which a run warns that it may be a slip.
+const SLOWEST_BYTES: u64 = 1024;
+
+fn max_rate(resolver: &mut Resolver) -> Option<ByteSize> {
+    let rate = size(resolver, &s::MAX_RATE)?;
+    if rate.bytes() < SLOWEST_BYTES {
+        let bytes = rate.bytes();
+        resolver.warnings.push(format!(
+            "max-rate is {bytes} bytes a second: a number without a unit is in bytes, \
+             so write {bytes}MiB for megabytes"
+        ));
+    }
+    Some(rate)
 }
 
 fn size(resolver: &mut Resolver, setting: &'static Setting) -> Option<ByteSize> {

@@ -1,4 +1,4 @@
-//! Reads and corrects a ledger from outside a run, for `status` and `forget`.
+//! Reads and corrects a ledger from outside a run, for `status`, `forget` and `ack`.
 //!
 //! It uses one session of its own and creates no tables: a ledger that does not exist has no rows.
 
@@ -7,7 +7,7 @@ use mysql_async::{Error as Driver, Row};
 
 use super::identity::Target;
 use super::options::AdminOptions;
-use super::schema::Tables;
+use super::schema::{ACKS, Tables};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::codes::{COLUMN_ACCESS_DENIED, TABLE_ACCESS_DENIED};
 use crate::mysql::{Connector, Phase, Session, SqlMode, classify, describe_tables, missing_table};
@@ -55,6 +55,43 @@ impl LedgerAdmin {
         TableName { database: Some(self.tables.database.clone()), table: self.tables.stem.clone() }
     }
 
+    /// Returns the targets that the ledger knows, in the order of their names.
+    ///
+    /// # Errors
+    /// Any error of a query. Do not use the connection after that.
+    pub async fn targets(&mut self) -> Result<Vec<Target>> {
+        let tables = [
+            ("jobs", &self.tables.jobs),
+            ("objects", &self.tables.objects),
+            ("failures", &self.tables.failures),
+            ("runs", &self.tables.runs),
+        ];
+        // The target is the first column of a key, so the server reads one row for each.
+        let queries: Vec<String> = tables
+            .iter()
+            .filter(|(suffix, _)| self.has(suffix))
+            .map(|(_, table)| format!("SELECT DISTINCT target FROM {table}"))
+            .collect();
+        if queries.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut targets = Vec::new();
+        for mut fields in self.rows(&format!("{} ORDER BY target", queries.join(" UNION "))).await?
+        {
+            let text = fields.text("target")?;
+            // A name that cannot be parsed is not one that this program has written.
+            if let Ok(TableName { database: Some(database), table }) = text.parse() {
+                targets.push(Target { database, table });
+            }
+        }
+        Ok(targets)
+    }
+
+    /// Goes on with another target of the same ledger.
+    pub fn turn_to(&mut self, target: Target) {
+        self.target = target;
+    }
+
     /// Returns an error if the target does not exist, or the account cannot see it.
     pub async fn missing_target(&mut self) -> Option<Error> {
         if self.is_target_there {
@@ -67,7 +104,16 @@ impl LedgerAdmin {
     /// Returns true if this account can see a ledger.
     #[must_use]
     pub fn is_there(&self) -> bool {
-        !self.present.is_empty()
+        self.present.iter().any(|suffix| *suffix != ACKS)
+    }
+
+    /// Creates the table of acknowledgements if it is missing.
+    pub(crate) async fn ensure_acks(&mut self) -> Result<()> {
+        if !self.has(ACKS) {
+            self.tables.create_acks(&mut self.session).await?;
+            self.present.push(ACKS);
+        }
+        Ok(())
     }
 
     /// Returns true if the table with this suffix exists.
@@ -105,8 +151,9 @@ impl LedgerAdmin {
         let error = classify(Phase::Transaction, &self.tables.title(), error);
         if is_denied {
             error.with_hint(
-                "the account needs the SELECT privilege on the ledger's tables, and to forget \
-                 also DELETE; an administrator must GRANT them",
+                "the account needs the SELECT privilege on the ledger's tables, to forget also \
+                 DELETE, and to acknowledge also INSERT, UPDATE and DELETE; an administrator must \
+                 GRANT them",
             )
         } else {
             error
@@ -118,6 +165,15 @@ impl LedgerAdmin {
 /// does, keeps the user's spelling, because what was loaded into it may still be asked for.
 async fn target(session: &mut Session, options: &AdminOptions<'_>) -> Result<(Target, bool)> {
     let TableName { database, table } = &options.target.table;
+    if table.is_empty() {
+        let elsewhere = options.ledger.table.as_ref().and_then(|stem| stem.database.as_ref());
+        let Some(database) = options.target.database.as_ref().or(elsewhere) else {
+            let message = "the database of the ledger is not named";
+            return Err(Error::new(ErrorKind::Usage, message)
+                .with_hint("name it in --database or the URL, or a table in --table"));
+        };
+        return Ok((Target { database: database.clone(), table: String::new() }, true));
+    }
     let what = format!("table {}", options.target.table);
     let Some(database) = database.as_ref().or(options.target.database.as_ref()) else {
         return Err(Error::new(ErrorKind::Usage, format!("{what}: no database is named"))

@@ -33,6 +33,7 @@ pub struct Forgotten {
     pub rows: u64,
     pub bytes: u64,
     pub failures: u64,
+    pub acknowledgements: u64,
 }
 
 impl LedgerAdmin {
@@ -79,6 +80,7 @@ impl LedgerAdmin {
                 found.failures += fields.take::<u64>("failure_count")?;
             }
         }
+        found.acknowledgements = self.count_acks(uri).await?;
         Ok(found)
     }
 
@@ -100,6 +102,8 @@ impl LedgerAdmin {
         for generation in self.generations("failures").await? {
             while self.forget_failures(uri, generation, removed).await? {}
         }
+        let acknowledgements = self.forget_acks(uri).await?;
+        removed.sums.acknowledgements += acknowledgements;
         self.forget_runs().await
     }
 
@@ -285,7 +289,7 @@ impl LedgerAdmin {
 
 /// Returns the condition for what the URI names, from this key on. It is a range of bytes, because
 /// `%` and `_` would be wildcards in a pattern.
-fn keys(uri: &SourceUri, from: Option<&[u8]>) -> String {
+pub(super) fn keys(uri: &SourceUri, from: Option<&[u8]>) -> String {
     let bucket = bytes_literal(uri.bucket().as_bytes());
     match uri {
         SourceUri::Key { key, .. } => {

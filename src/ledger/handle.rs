@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use super::control::{ControlConnection, get_locks};
 use super::identity::{RunId, Target};
 use super::job::Job;
-use super::schema::Tables;
+use super::schema::{ACKS, Tables};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::{Phase, ResultSets, Session, Sessions, classify};
 use crate::retry::{Attempts, RetryConfig};
@@ -29,6 +29,8 @@ pub struct Ledger {
     pub(crate) retry: RetryConfig,
     /// The lock on the job's row that a transaction takes to load.
     pub(crate) load_lock: &'static str,
+    /// True if the table of acknowledgements existed when the run began.
+    pub(crate) has_acks: bool,
 }
 
 /// Lets loads run side by side, and keeps a job from emptying or swapping the table meanwhile.
@@ -57,7 +59,7 @@ impl Ledger {
         retry: RetryConfig,
     ) -> Result<Self> {
         let ensure = async |session: &mut Session| tables.ensure(session).await;
-        let (session, ()) = on_idle_session(&sessions, idle, ensure).await?;
+        let (session, has_acks) = on_idle_session(&sessions, idle, ensure).await?;
         Ok(Self {
             tables,
             target,
@@ -66,6 +68,7 @@ impl Ledger {
             control: ControlConnection::holding(session),
             retry,
             load_lock: SHARED,
+            has_acks,
         })
     }
 
@@ -95,6 +98,7 @@ impl Ledger {
             control: ControlConnection::holding(session),
             retry,
             load_lock: SHARED,
+            has_acks: present.contains(&ACKS),
         };
         let sql = format!(
             "SELECT table_generation FROM {} WHERE target = {}",
@@ -186,7 +190,10 @@ impl Ledger {
     }
 
     /// Returns true if the table has no rows, and `None` if the account may not read it.
-    async fn is_empty(&self, job: &Job) -> Result<Option<bool>> {
+    ///
+    /// # Errors
+    /// Any error of the connection that outlasts the retry bounds.
+    pub(crate) async fn is_empty(&self, job: &Job) -> Result<Option<bool>> {
         let filled =
             format!("SELECT COUNT(*) FROM (SELECT 1 FROM {} LIMIT 1) AS table_rows", job.load_into);
         match self.query::<u64>(&filled).await {

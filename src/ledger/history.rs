@@ -21,6 +21,8 @@ pub struct ObjectState {
     /// The other `ETag` with which parts of this key may be in the table.
     pub partial_etag: Option<String>,
     pub failed: Option<EarlierFailure>,
+    /// True if somebody has acknowledged that exactly this content cannot be loaded.
+    pub is_acknowledged: bool,
 }
 
 /// A failure of an earlier run to load the key.
@@ -37,6 +39,7 @@ pub struct EarlierFailure {
 struct Rows {
     loaded_etags: Vec<Vec<u8>>,
     partial_etags: Vec<Vec<u8>>,
+    acknowledged_etag: Option<Vec<u8>>,
     failed: Option<(Vec<u8>, Vec<u8>, u32)>,
 }
 
@@ -56,6 +59,7 @@ fn known(object: &Object, rows: &Rows) -> ObjectState {
             error_code: text(error_code),
             attempts: *attempts,
         }),
+        is_acknowledged: rows.acknowledged_etag.as_deref() == Some(listed),
     }
 }
 
@@ -118,9 +122,20 @@ impl Ledger {
                 let wanted = format!(
                     "target = {target} AND generation = {generation} AND bucket = {bucket} AND \
                      object_key IN {}",
-                    list(keys.into_iter())
+                    list(keys.iter().copied())
                 );
-                [
+                let acks = self.has_acks.then(|| {
+                    let wanted = format!(
+                        "target = {target} AND bucket = {bucket} AND object_key IN {}",
+                        list(keys.iter().copied())
+                    );
+                    format!(
+                        "SELECT bucket, object_key, etag, '' AS error_code, {ACKNOWLEDGED} AS \
+                         attempts FROM {} WHERE {wanted}",
+                        tables.acks
+                    )
+                });
+                let questions = [
                     format!(
                         "SELECT bucket, object_key, etag, '' AS error_code, state = 'partial' AS \
                          attempts \
@@ -134,15 +149,19 @@ impl Ledger {
                          WHERE {wanted}",
                         tables.failures
                     ),
-                ]
+                ];
+                questions.into_iter().chain(acks)
             })
             .collect();
         questions.join(" UNION ALL ")
     }
 }
 
+/// The attempts in the row of an acknowledgement.
+const ACKNOWLEDGED: u32 = 2;
+
 /// A row of the answer: bucket, key, `ETag`, error code, attempts. A row that is not a failure has
-/// no code; its attempts are 1 for a partial object, otherwise 0.
+/// no code; its attempts are 0 for a loaded object, 1 for a partial one, and [`ACKNOWLEDGED`].
 pub(super) type KnownRow = (Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>, u32);
 
 /// Returns what the rows say about each of `objects`, in their order.
@@ -151,7 +170,11 @@ pub(super) fn known_of(objects: &[Object], rows: Vec<KnownRow>) -> Vec<ObjectSta
     for (bucket, key, etag, error_code, attempts) in rows {
         let rows = by_key.entry((bucket, key)).or_default();
         if error_code.is_empty() {
-            if attempts == 0 { rows.loaded_etags.push(etag) } else { rows.partial_etags.push(etag) }
+            match attempts {
+                0 => rows.loaded_etags.push(etag),
+                ACKNOWLEDGED => rows.acknowledged_etag = Some(etag),
+                _ => rows.partial_etags.push(etag),
+            }
         } else {
             rows.failed = Some((etag, error_code, attempts));
         }

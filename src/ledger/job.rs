@@ -17,4 +17,6 @@ pub struct Job {
     /// True if some objects were loaded only in part when this run joined the job, and until that
     /// has been checked.
     pub was_partial: bool,
+    /// True if `--force` loads again into a table that is known to be empty.
+    pub was_emptied: bool,
 }

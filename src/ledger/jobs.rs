@@ -46,7 +46,7 @@ use super::verification::TableCheck;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::Session;
 use crate::policy::Mode;
-use crate::retry::Attempts;
+use crate::retry::{Attempts, warn_of_retry};
 use crate::verify::{ComparePlan, TableVerification};
 use row::{JobRow, JobState};
 
@@ -155,7 +155,7 @@ impl Ledger {
                 }
             };
             let Some(pause) = attempts.pause_after(&error) else { return Err(error) };
-            tracing::warn!(attempt = attempts.made(), "{}; trying again", error.one_line());
+            warn_of_retry(attempts.made(), &error, pause);
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Err(self.stopped()),
@@ -184,6 +184,7 @@ impl Ledger {
             load_into: self.target.name(),
             is_resumed: false,
             was_partial: true,
+            was_emptied: false,
         }
     }
 
@@ -261,7 +262,14 @@ impl Ledger {
             mode.word(),
             row.generation
         );
-        Ok(Job { mode, generation: row.generation, load_into, is_resumed, was_partial: true })
+        Ok(Job {
+            mode,
+            generation: row.generation,
+            load_into,
+            is_resumed,
+            was_partial: true,
+            was_emptied: false,
+        })
     }
 
     async fn finish_on(

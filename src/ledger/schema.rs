@@ -26,6 +26,10 @@ const VERSION: u32 = 1;
 /// The table comment before the version.
 const COMMENT: &str = "s3-to-mysql ledger, schema ";
 
+/// The suffix of the one table that a load does without. `ack` creates it, so that a ledger that
+/// was made before there were acknowledgements needs no new privilege.
+pub(super) const ACKS: &str = "acks";
+
 const STATEMENTS: &str = include_str!("../../deploy/ledger.sql");
 
 /// The names of the ledger's tables, quoted and qualified with their database, ready for SQL.
@@ -39,6 +43,7 @@ pub struct Tables {
     pub(super) jobs: String,
     pub(super) failures: String,
     pub(super) runs: String,
+    pub(super) acks: String,
 }
 
 impl Tables {
@@ -59,19 +64,21 @@ impl Tables {
             jobs: name("jobs"),
             failures: name("failures"),
             runs: name("runs"),
+            acks: name(ACKS),
             stem: stem.table.clone(),
             database,
         }
     }
 
     /// Returns suffixes and quoted names, in the order of the documentation.
-    fn all(&self) -> [(&'static str, &str); 5] {
+    fn all(&self) -> [(&'static str, &str); 6] {
         [
             ("objects", &self.objects),
             ("parts", &self.parts),
             ("jobs", &self.jobs),
             ("failures", &self.failures),
             ("runs", &self.runs),
+            (ACKS, &self.acks),
         ]
     }
 
@@ -145,15 +152,16 @@ impl Tables {
         Ok(present)
     }
 
+    /// Returns true if all tables that a load needs exist.
     pub(super) fn are_all(present: &[&str]) -> bool {
-        present.len() == 5
+        present.iter().filter(|suffix| **suffix != ACKS).count() == 5
     }
 
-    /// Creates the missing tables.
+    /// Creates the missing tables that a load needs. Returns true if acknowledgements exist.
     ///
     /// # Errors
     /// `TargetRefused` as in [`Tables::present`], and if the account may not create tables.
-    pub(super) async fn ensure(&self, session: &mut Session) -> Result<()> {
+    pub(super) async fn ensure(&self, session: &mut Session) -> Result<bool> {
         let mut tries = 1;
         loop {
             match self.create_missing(session).await {
@@ -167,16 +175,31 @@ impl Tables {
         }
     }
 
-    async fn create_missing(&self, session: &mut Session) -> Result<()> {
+    async fn create_missing(&self, session: &mut Session) -> Result<bool> {
         let present = self.present(session).await?;
         self.ensure_none_dropped(&present)?;
-        let missing = self.all().into_iter().filter(|(suffix, _)| !present.contains(suffix));
+        let missing = self
+            .all()
+            .into_iter()
+            .filter(|(suffix, _)| *suffix != ACKS && !present.contains(suffix));
         let statements: Vec<String> = missing.map(|(suffix, name)| create(suffix, name)).collect();
-        if statements.is_empty() {
-            return Ok(());
+        if !statements.is_empty() {
+            // In one packet: on a long network path, each statement would cost as much as a load.
+            self.create(session, &statements.join("; ")).await?;
         }
-        // In one packet: on a long network path, each statement would cost as much as a load.
-        session.conn.query_drop(statements.join("; ")).await.map_err(|error| {
+        Ok(present.contains(&ACKS))
+    }
+
+    /// Creates the table of acknowledgements.
+    ///
+    /// # Errors
+    /// `TargetRefused` if the account may not create tables.
+    pub(super) async fn create_acks(&self, session: &mut Session) -> Result<()> {
+        self.create(session, &create(ACKS, &self.acks)).await
+    }
+
+    async fn create(&self, session: &mut Session, statements: &str) -> Result<()> {
+        session.conn.query_drop(statements).await.map_err(|error| {
             let is_denied = matches!(
                 &error,
                 mysql_async::Error::Server(server)

@@ -27,6 +27,10 @@ pub struct Status {
     /// The failed objects, or the first of them if not all were requested.
     pub failed: Vec<FailedObject>,
     pub objects_failed: u64,
+    /// The failures that somebody has acknowledged, or the first of them if not all were
+    /// requested. They do not count as failed.
+    pub acknowledged: Vec<AcknowledgedObject>,
+    pub objects_acknowledged: u64,
     /// The end of the last run after which every object was in the table. RFC 3339, in UTC.
     pub last_success_at: Option<String>,
     /// The seconds since then, by the server's clock.
@@ -137,6 +141,28 @@ pub struct FailedObject {
     pub worker: String,
     /// The run that tried it last.
     pub run_id: String,
+}
+
+/// An object that could not be loaded, and that no run tries again until it changes.
+#[derive(Clone, Debug, Serialize)]
+pub struct AcknowledgedObject {
+    pub bucket: String,
+    pub key: String,
+    pub etag: String,
+    /// The reason for the last failure.
+    pub error: FailureReason,
+    /// The number of attempts, over all runs.
+    pub attempts: u64,
+    /// RFC 3339, in UTC.
+    pub first_failed_at: String,
+    /// RFC 3339, in UTC.
+    pub last_failed_at: String,
+    /// The reason that was given for the acknowledgement.
+    pub reason: String,
+    /// The database user that acknowledged it, and the host of its connection.
+    pub acknowledged_by: String,
+    /// RFC 3339, in UTC.
+    pub acknowledged_at: String,
 }
 
 /// The reason why an object could not be loaded.

@@ -81,6 +81,9 @@ impl Session {
                     error = self.name_the_rows(request, loader, error).await;
                 }
             }
+            if let Some(meter) = &request.staged.meter {
+                meter.restart();
+            }
             if plan.policy.rolls_back {
                 return Err(error);
             }
@@ -207,6 +210,9 @@ impl Session {
 
     /// Starts the transaction. Returns false if the object is loaded already.
     async fn begin(&mut self, request: &LoadRequest) -> Result<bool> {
+        if let Some(meter) = &request.staged.meter {
+            meter.restart();
+        }
         match &request.entry {
             None => self.query(&request.what, "START TRANSACTION").await.map(|()| true),
             Some(entry) => Ok(entry.begin(&mut self.conn).await? == BeginOutcome::Yes),

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use mysql_async::InfileData;
 
+use super::send_meter::SendMeter;
 use crate::file_slice::FileSlice;
 use crate::values::RowRewriter;
 
@@ -27,6 +28,8 @@ pub(crate) struct Payload {
     /// The rewriters of the objects, in order, each with the number of its extents. The rewriter is
     /// `None` if the server gets the object's rows as they are.
     rewriters: Vec<(usize, Option<Arc<RowRewriter>>)>,
+    /// The meter of the one object that the bytes are of.
+    meter: Option<Arc<SendMeter>>,
 }
 
 #[derive(Clone, Debug)]
@@ -61,7 +64,7 @@ impl Payload {
         let terminator =
             terminator.map(|terminator| Extent::Terminator(Bytes::copy_from_slice(terminator)));
         let extents: Vec<Extent> = staged.chain(terminator).collect();
-        Self { rewriters: vec![(extents.len(), None)], extents }
+        Self { rewriters: vec![(extents.len(), None)], extents, meter: None }
     }
 
     /// Concatenates payloads of the same dialect and line terminator.
@@ -80,6 +83,12 @@ impl Payload {
         self
     }
 
+    /// Counts the bytes as they are sent.
+    pub(crate) fn metered_by(mut self, meter: Option<&Arc<SendMeter>>) -> Self {
+        self.meter = meter.cloned();
+        self
+    }
+
     pub(crate) fn size_bytes(&self) -> u64 {
         self.extents.iter().map(Extent::size_bytes).sum()
     }
@@ -95,6 +104,7 @@ impl Payload {
             rest: None,
             block_bytes,
         };
+        let meter = self.meter;
         let blocks = stream::iter(blocks)
             .map(|(extents, ends)| {
                 tokio::task::spawn_blocking(move || read(&extents).map(|block| (block, ends)))
@@ -103,7 +113,11 @@ impl Payload {
             .map(|read| read.unwrap_or_else(|died| Err(io::Error::other(died))))
             .inspect(move |block| {
                 if let Ok((block, _)) = block {
-                    sent.bytes.fetch_add(block.len() as u64, Ordering::Relaxed);
+                    let bytes = block.len() as u64;
+                    sent.bytes.fetch_add(bytes, Ordering::Relaxed);
+                    if let Some(meter) = &meter {
+                        meter.add(bytes);
+                    }
                 }
             });
         if self.rewriters.iter().all(|(_, rewriter)| rewriter.is_none()) {

@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::payload::Payload;
+use super::send_meter::SendMeter;
 use crate::blocking::{BLOCK_BYTES, run_blocking};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_slice::FileSlice;
@@ -40,6 +41,8 @@ pub struct StagedRows {
     pub end: u64,
     /// Set if the server must get other text than stands in the object for some fields.
     pub rewriter: Option<Arc<RowRewriter>>,
+    /// Counts the bytes that are sent. `None` for objects whose way to the server is short.
+    pub meter: Option<Arc<SendMeter>>,
 }
 
 impl StagedRows {
@@ -48,7 +51,9 @@ impl StagedRows {
         let stretch = self.data_start..self.end;
         let missing = self.missing_terminator();
         let terminator = (!missing.is_empty()).then_some(missing);
-        Payload::of(&self.file, vec![stretch], terminator).rewritten_by(self.rewriter.as_ref())
+        Payload::of(&self.file, vec![stretch], terminator)
+            .rewritten_by(self.rewriter.as_ref())
+            .metered_by(self.meter.as_ref())
     }
 
     /// Returns the line terminator that the last row lacks; empty if it lacks none.
@@ -147,7 +152,9 @@ pub(crate) fn payload(staged: &StagedRows, chunk: &[LocatedRow], sent: &[usize])
     let has_last = sent.last().is_some_and(|&index| chunk[index].row == staged.last_row);
     let terminator =
         (has_last && staged.needs_terminator).then_some(staged.lines_terminated_by.as_slice());
-    Payload::of(&staged.file, stretches, terminator).rewritten_by(staged.rewriter.as_ref())
+    Payload::of(&staged.file, stretches, terminator)
+        .rewritten_by(staged.rewriter.as_ref())
+        .metered_by(staged.meter.as_ref())
 }
 
 /// Reads a row's bytes without its terminator, at most `limit` of them.

@@ -21,6 +21,7 @@ pub struct TargetConfig {
     pub password: Option<SecretString>,
     /// The default database of the connection. `table` may name another one.
     pub database: Option<String>,
+    /// The table. Its name is empty if a command of the ledger is for all tables.
     pub table: TableName,
     pub ssl_mode: SslMode,
     pub ssl_ca: Option<PathBuf>,

@@ -12,7 +12,7 @@ use crate::mysql::Session;
 use crate::object::Object;
 use crate::policy::OnChanged;
 use crate::rejects::ObjectName;
-use crate::retry::Attempts;
+use crate::retry::{Attempts, warn_of_retry};
 use crate::shutdown::pause;
 use crate::split::Scan;
 use crate::staging::StagedObject;
@@ -119,6 +119,7 @@ pub(crate) fn base_request(
             last_row: scan.rows,
             end: staged.size_bytes,
             rewriter: None,
+            meter: None,
         },
         rows: scan.rows,
         entry: None,
@@ -225,7 +226,7 @@ pub(crate) async fn try_again(
     if context.shutdown.draining.is_cancelled() {
         return Err(error);
     }
-    tracing::warn!(attempt = attempts.made(), "{}; trying again", error.one_line());
+    warn_of_retry(attempts.made(), &error, wait);
     pause(&context.shutdown, wait).await;
     if worker.begin_slot(context).await {
         return Ok(());

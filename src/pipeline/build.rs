@@ -1,6 +1,7 @@
 //! Builds the context that all tasks of a run share.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use tokio::task::JoinHandle;
 
@@ -39,6 +40,7 @@ pub(crate) fn build(
     ledger: Option<(Ledger, Job)>,
     checking: Option<Checking>,
     shutdown: &Shutdown,
+    sent_bytes: Arc<AtomicU64>,
 ) -> Built {
     let Prepared { s3, budget, connector, preflight, rejects, throttle, listing, objects, .. } =
         prepared;
@@ -73,6 +75,7 @@ pub(crate) fn build(
         ledger,
         limiter: ConcurrencyLimiter::new(load_concurrency),
         shutdown: shutdown.clone(),
+        sent_bytes,
     };
     Built { context: Arc::new(context), objects, listing, throttle }
 }

@@ -1,6 +1,7 @@
 //! Holds the context that all tasks of a run share.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use super::header::HeaderCheck;
 use super::layouts::Layouts;
@@ -37,6 +38,8 @@ pub(crate) struct Context {
     pub(crate) sessions: Sessions,
     pub(crate) limiter: Arc<ConcurrencyLimiter>,
     pub(crate) shutdown: Shutdown,
+    /// The bytes that are on their way to the server, for the progress.
+    pub(crate) sent_bytes: Arc<AtomicU64>,
 }
 
 impl Context {

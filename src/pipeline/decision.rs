@@ -4,6 +4,7 @@ use crate::error::{Error, ErrorKind};
 use crate::ledger::{LedgerConfig, ObjectState, content_changed, partial_changed};
 use crate::object::Object;
 use crate::policy::OnChanged;
+use crate::report::counted;
 
 /// The decision about an object, from its state in the ledger.
 #[derive(Debug)]
@@ -16,10 +17,15 @@ pub(crate) enum Decision {
 pub(crate) enum Disposition {
     AlreadyLoaded,
     SkippedChanged,
+    /// Somebody has acknowledged that this content cannot be loaded.
+    Acknowledged,
     Failed(Error),
 }
 
 pub(crate) fn decide(config: &LedgerConfig, object: &Object, known: &ObjectState) -> Decision {
+    if known.is_acknowledged && !known.is_loaded {
+        return Decision::Over(Disposition::Acknowledged);
+    }
     if let Some(partial) = &known.partial_etag {
         let error = partial_changed(object, partial, object.etag.trim_matches('"'));
         return Decision::Over(Disposition::Failed(error));
@@ -38,8 +44,9 @@ pub(crate) fn decide(config: &LedgerConfig, object: &Object, known: &ObjectState
         && failed.attempts > 0
     {
         let message = format!(
-            "{object}: failed in an earlier run ({}, {} attempts) and is not retried",
-            failed.error_code, failed.attempts
+            "{object}: failed in an earlier run ({}, {}) and is not retried",
+            failed.error_code,
+            counted(u64::from(failed.attempts), "attempt")
         );
         return Decision::Over(Disposition::Failed(Error::new(ErrorKind::FailedBefore, message)));
     }
@@ -64,6 +71,7 @@ mod tests {
             Decision::Load { again } => if again { "again" } else { "load" }.to_owned(),
             Decision::Over(Disposition::AlreadyLoaded) => "already loaded".to_owned(),
             Decision::Over(Disposition::SkippedChanged) => "skipped".to_owned(),
+            Decision::Over(Disposition::Acknowledged) => "acknowledged".to_owned(),
             Decision::Over(Disposition::Failed(error)) => error.kind.code().to_owned(),
         }
     }
@@ -85,6 +93,21 @@ mod tests {
         };
         assert_eq!(says(&CONFIG, &loaded), "already loaded");
         assert_eq!(says(&LedgerConfig { force: true, ..CONFIG }, &loaded), "again");
+    }
+
+    #[test]
+    fn what_is_acknowledged_is_not_tried_unless_it_is_loaded() {
+        let acknowledged = ObjectState {
+            is_acknowledged: true,
+            loaded_etag: Some("older".into()),
+            partial_etag: Some("older".into()),
+            ..ObjectState::default()
+        };
+        for force in [false, true] {
+            assert_eq!(says(&LedgerConfig { force, ..CONFIG }, &acknowledged), "acknowledged");
+        }
+        let loaded = ObjectState { is_loaded: true, partial_etag: None, ..acknowledged };
+        assert_eq!(says(&CONFIG, &loaded), "already loaded");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::work::FailedBefore;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::ledger::{Job, Ledger};
 use crate::object::Object;
 use crate::report::Outcome;
@@ -52,14 +52,18 @@ pub(crate) async fn failed(
     }
 }
 
-/// Returns the outcome of a key that the listing returned without a usable object.
+/// Returns the outcome of a key that the listing returned without a usable object. A key that does
+/// not exist is a slip of the user, or was deleted meanwhile. The ledger does not keep it: no run
+/// would ever clear it.
 pub(crate) async fn unreadable(
     ledger: Option<&(Ledger, Job)>,
     bucket: String,
     key: String,
     error: Error,
 ) -> Outcome {
-    record(ledger, &bucket, &key, "", &error, 1).await;
+    if error.kind != ErrorKind::ObjectMissing {
+        record(ledger, &bucket, &key, "", &error, 1).await;
+    }
     without_object(bucket, key, error)
 }
 

@@ -19,11 +19,14 @@ use super::work::ReadyObject;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Member;
 use crate::load::{Batch, BatchOutcome, LoadOutcome};
-use crate::load_data::LoadStats;
+use crate::load_data::{LoadStats, ObjectMeter, SendMeter};
 use crate::report::Outcome;
 use crate::retry::Attempts;
 use crate::split::Boundary;
 use crate::verify::RowDigest;
+
+/// The size from which the progress counts the bytes of an object on their way to the server.
+const METERED_BYTES: u64 = 1024 * 1024;
 
 /// The number of attempts to load a batch when the failure has nothing to do with its objects.
 const TRIES_TOGETHER: u32 = 3;
@@ -81,6 +84,14 @@ async fn load_alone(
         values,
         selected.failed_before.is_recorded(),
     );
+    // Lives until the outcome is reported, and counts there.
+    let meter = (object.size_bytes >= METERED_BYTES).then(|| ObjectMeter::new(&context.sent_bytes));
+    let request = request.map(|mut request| {
+        let text_bytes = staged.size_bytes;
+        request.staged.meter =
+            meter.clone().map(|meter| SendMeter::new(meter, object.size_bytes, text_bytes));
+        request
+    });
     let loaded = match request {
         Ok(request) if fails(context, &request.values) => {
             Err(bad_values(context, &request).await.unwrap_or_else(|error| error))
@@ -131,6 +142,7 @@ async fn load_alone(
         }
     };
     emit(events, Event::ended(outcome)).await;
+    drop(meter);
     // Only now may other runs try the object.
     drop(selected.claim);
 }

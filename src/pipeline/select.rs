@@ -418,6 +418,7 @@ impl Selector {
         let outcome = match ending {
             Disposition::AlreadyLoaded => Outcome::AlreadyLoaded { object },
             Disposition::SkippedChanged => Outcome::SkippedChanged { object },
+            Disposition::Acknowledged => Outcome::Acknowledged { object },
             Disposition::Failed(error) => {
                 let ledger = self.ledger.as_ref();
                 failed(ledger, object, FailedBefore::of(known), error, (1, Instant::now())).await

@@ -15,7 +15,7 @@ use super::work::{PartEnded, PartOutcome, ReadyPart, Split};
 use crate::error::Result;
 use crate::file_slice::FileSlice;
 use crate::ledger::{LedgerEntry, Part};
-use crate::load_data::{LoadRequest, LoadStats, PartContext, StagedRows};
+use crate::load_data::{LoadRequest, LoadStats, PartContext, SendMeter, StagedRows};
 use crate::retry::Attempts;
 use crate::staging::StagedPart;
 use crate::values::ValueCounts;
@@ -82,6 +82,7 @@ fn request(split: &Split, staged: &StagedPart, part: &Part) -> LoadRequest {
             last_row: staged.end.rows,
             end: staged.end.offset,
             rewriter: None,
+            meter: split.form.is_plain().then(|| meter(split, staged)),
         },
         rows,
         entry: Some(LedgerEntry::Part(split.ledger.part_entry(&split.row, part))),
@@ -94,6 +95,12 @@ fn request(split: &Split, staged: &StagedPart, part: &Part) -> LoadRequest {
         digest: None,
         values: ValueCounts::default(),
     }
+}
+
+/// Returns the meter of a part. The text of a part of a packed object is of unknown weight.
+fn meter(split: &Split, staged: &StagedPart) -> Arc<SendMeter> {
+    let bytes = staged.end.offset - staged.start.offset;
+    SendMeter::new(Arc::clone(&split.meter), bytes, bytes)
 }
 
 /// Returns the file slice of a part, whose bytes have the same offsets in its file as in the

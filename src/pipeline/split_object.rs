@@ -27,7 +27,7 @@ use super::stage_parts::{PartsStaged, stage_parts};
 use super::work::{PartEnded, PartOutcome, Ready, Selected, Split};
 use crate::error::{Consequence, Error, ErrorKind, Result};
 use crate::ledger::{Completed, Job, Ledger, SplitProgress};
-use crate::load_data::{LoadStats, ObjectLayout, RejectBudget};
+use crate::load_data::{LoadStats, ObjectLayout, ObjectMeter, RejectBudget};
 use crate::object::{Object, Stat};
 use crate::policy::MaxRejects;
 use crate::rejects::ObjectName;
@@ -126,11 +126,14 @@ pub(crate) async fn load_in_parts(
         slot = split_slots.acquire() => slot.ok(),
     };
     let mut attempts = 1;
+    // Lives until the outcome is reported, and counts there.
+    let meter = ObjectMeter::new(&context.sent_bytes);
     let done = match slot {
         None => Ok(SplitOutcome::NotReached),
         Some(_slot) => {
             emit(events, Event::Began(object.to_string())).await;
-            Box::pin(load_object(context, &object, again, &staged, &mut attempts)).await
+            let of = (&object, &meter);
+            Box::pin(load_object(context, of, again, &staged, &mut attempts)).await
         }
     };
     let elapsed = began.elapsed();
@@ -147,13 +150,14 @@ pub(crate) async fn load_in_parts(
         }
     };
     emit(events, Event::ended(outcome)).await;
+    drop(meter);
     // Only now may other runs try the object.
     drop(claim);
 }
 
 async fn load_object(
     context: &Context,
-    object: &Object,
+    (object, meter): (&Object, &Arc<ObjectMeter>),
     again: bool,
     staged: &mpsc::Sender<Ready>,
     attempts: &mut u32,
@@ -194,6 +198,7 @@ async fn load_object(
         layout,
         ledger: ledger.clone(),
         row,
+        meter: Arc::clone(meter),
         form: TextForm { codec, records: context.records() },
         name: plan.rejects.as_ref().map(|_| ObjectName {
             bucket: object.bucket.clone(),

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
 use crate::ledger::{Claim, Ledger, ObjectState, Part, SplitObject};
-use crate::load_data::{LoadStats, ObjectLayout, RejectBudget};
+use crate::load_data::{LoadStats, ObjectLayout, ObjectMeter, RejectBudget};
 use crate::object::Object;
 use crate::rejects::ObjectName;
 use crate::source::Listed;
@@ -58,6 +58,7 @@ pub(crate) struct Split {
     pub(crate) layout: ObjectLayout,
     pub(crate) ledger: Ledger,
     pub(crate) row: SplitObject,
+    pub(crate) meter: Arc<ObjectMeter>,
     /// The way to the object's text, of which the parts are.
     pub(crate) form: TextForm,
     pub(crate) name: Option<ObjectName>,

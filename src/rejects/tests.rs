@@ -237,7 +237,7 @@ async fn a_place_that_cannot_be_used_is_a_usage_error() {
         region: None,
         profile: None,
         endpoint_url: Some("http://127.0.0.1:9".into()),
-        path_style: true,
+        path_style: Some(true),
         no_sign_request: true,
         request_payer: false,
         connect_timeout: Duration::from_secs(1),

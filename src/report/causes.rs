@@ -254,7 +254,7 @@ fn template(text: &str) -> String {
 }
 
 /// Returns `1 object` or `2,000 objects`.
-pub(super) fn counted(count: u64, noun: &str) -> String {
+pub(crate) fn counted(count: u64, noun: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{} {noun}{plural}", HumanCount(count))
 }

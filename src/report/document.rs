@@ -65,6 +65,8 @@ pub(super) enum ObjectStatus {
     AlreadyLoaded,
     /// It was loaded with other content, and skipped because of `--on-changed skip`.
     SkippedChanged,
+    /// `s3-to-mysql ack` has settled that it cannot be loaded, and it has not changed since.
+    Acknowledged,
     /// It could not be loaded or checked.
     Failed,
     /// It was listed, but the run ended first.
@@ -208,6 +210,9 @@ pub struct LoadTotals {
     pub objects_already_loaded: u64,
     /// Objects that were loaded with other content, and skipped because of `--on-changed skip`.
     pub objects_skipped_changed: u64,
+    /// Objects that `s3-to-mysql ack` has settled, and that have not changed since. They are not
+    /// in the table.
+    pub objects_acknowledged: u64,
     /// Objects that could not be loaded.
     pub objects_failed: u64,
     /// The number of those objects whose content no earlier run failed to load.

@@ -33,3 +33,14 @@ pub struct RunEnd<'a> {
     /// The verification of the table at the end of the job.
     pub verified: Option<&'a TableVerification>,
 }
+
+impl RunEnd<'_> {
+    /// Returns what is said of objects that `--force` loaded again.
+    pub(super) fn loaded_again_remark(&self) -> &'static str {
+        if self.ledger.is_some_and(|(_, job)| job.was_emptied) {
+            "into a table that was empty"
+        } else {
+            "their rows were in the table already"
+        }
+    }
+}

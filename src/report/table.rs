@@ -36,13 +36,10 @@ pub(super) fn load(report: &LoadReport<'_>, paint: Paint) -> String {
     let LoadReport { totals, end } = report;
     let mut table = SummaryTable::default();
     table.count("objects loaded", totals.objects_loaded, "");
-    table.count_any(
-        "loaded again",
-        totals.objects_loaded_again,
-        "their rows were in the table already",
-    );
+    table.count_any("loaded again", totals.objects_loaded_again, end.loaded_again_remark());
     table.count_any("already loaded", totals.objects_already_loaded, "");
     table.count_any("changed, skipped", totals.objects_skipped_changed, "");
+    table.count_any("acknowledged", totals.objects_acknowledged, "skipped until they change");
     let is_new = totals.objects_failed_new == totals.objects_failed;
     let new = format!("{} new", HumanCount(totals.objects_failed_new));
     table.bad("objects failed", totals.objects_failed, if is_new { "" } else { &new });
@@ -142,7 +139,9 @@ fn load_sentence(report: &LoadReport<'_>) -> String {
     let LoadReport { totals, end, .. } = report;
     let time = duration(end.elapsed);
     let loaded = counted(totals.objects_loaded, "object");
-    let left_out = totals.objects_already_loaded + totals.objects_skipped_changed;
+    let left_out = totals.objects_already_loaded
+        + totals.objects_skipped_changed
+        + totals.objects_acknowledged;
     if let Some(error) = end.errors.first() {
         let ended = if error.kind == ErrorKind::Interrupted { "was stopped" } else { "failed" };
         format!("The run {ended} after it loaded {loaded} in {time}.")

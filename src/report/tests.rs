@@ -122,6 +122,7 @@ fn job() -> Job {
         load_into: TableName { database: None, table: "t".to_owned() },
         is_resumed: false,
         was_partial: false,
+        was_emptied: false,
     }
 }
 

@@ -22,8 +22,7 @@ pub(super) fn load(report: &LoadReport<'_>) -> String {
     };
     line("objects loaded", totals.objects_loaded.to_string());
     if totals.objects_loaded_again > 0 {
-        let value =
-            format!("{} (their rows were in the table already)", totals.objects_loaded_again);
+        let value = format!("{} ({})", totals.objects_loaded_again, end.loaded_again_remark());
         line("loaded again", value);
     }
     if totals.objects_already_loaded > 0 {
@@ -31,6 +30,9 @@ pub(super) fn load(report: &LoadReport<'_>) -> String {
     }
     if totals.objects_skipped_changed > 0 {
         line("changed, skipped", totals.objects_skipped_changed.to_string());
+    }
+    if totals.objects_acknowledged > 0 {
+        line("objects acknowledged", totals.objects_acknowledged.to_string());
     }
     let new = totals.objects_failed_new;
     let remark = if new < totals.objects_failed { format!(" ({new} new)") } else { String::new() };

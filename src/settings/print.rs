@@ -53,6 +53,7 @@ fn toml_value(setting: &Setting, value: &Value) -> String {
             format!("[{}]", items.join(", "))
         }
         // These values are valid, but environment variables may add blanks.
+        Value::Text(text) if text.is_empty() => toml_string(text),
         Value::Text(text)
             if matches!(
                 setting.kind,

@@ -17,6 +17,8 @@ pub(crate) struct Setting {
     pub value: &'static str,
     /// True if the value is never shown.
     pub secret: bool,
+    /// True if a first load needs it: `load -h` shows only these.
+    pub common: bool,
 }
 
 /// The syntax of a setting's values, in every layer.
@@ -122,7 +124,18 @@ impl Setting {
         } else {
             Default::Unset
         };
-        Self { name, section, kind, default, doc, more: "", flag: Flag::Long, value, secret: false }
+        Self {
+            name,
+            section,
+            kind,
+            default,
+            doc,
+            more: "",
+            flag: Flag::Long,
+            value,
+            secret: false,
+            common: false,
+        }
     }
 
     pub(super) const fn default(mut self, text: &'static str) -> Self {
@@ -132,6 +145,12 @@ impl Setting {
 
     pub(super) const fn derived(mut self, basic: &'static str, rule: &'static str) -> Self {
         self.default = Default::Derived { basic, rule };
+        self
+    }
+
+    /// Gives a switch a third state, in which neither word is said.
+    pub(super) const fn unset(mut self) -> Self {
+        self.default = Default::Unset;
         self
     }
 
@@ -147,6 +166,11 @@ impl Setting {
 
     pub(super) const fn flag(mut self, flag: Flag) -> Self {
         self.flag = flag;
+        self
+    }
+
+    pub(super) const fn common(mut self) -> Self {
+        self.common = true;
         self
     }
 

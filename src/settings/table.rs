@@ -26,6 +26,7 @@ pub enum Scope {
     Load,
     Status,
     Forget,
+    Ack,
 }
 
 impl Scope {
@@ -34,8 +35,11 @@ impl Scope {
             || [LEDGER_TABLE.name, LOG_FORMAT.name, VERBOSITY.name].contains(&setting.name);
         match self {
             Self::Load => true,
-            Self::Status => of_the_ledger,
-            Self::Forget => of_the_ledger || [URIS.name, PREFIX.name].contains(&setting.name),
+            // Those of S3 are for --compare-source.
+            Self::Status => of_the_ledger || setting.section == Section::S3,
+            Self::Forget | Self::Ack => {
+                of_the_ledger || [URIS.name, PREFIX.name].contains(&setting.name)
+            }
         }
     }
 }
@@ -90,7 +94,8 @@ settings! {
         "Load only keys that match one of the given globs (repeatable)")
         .more("A glob is matched against the part of a listed key after its prefix. * also \
                matches /. URIs that name one object are not filtered.")
-        .value("GLOB");
+        .value("GLOB")
+        .common();
     EXCLUDE = Setting::new(Source, "exclude", List,
         "Skip keys that match this glob (repeatable); overrides --include")
         .value("GLOB");
@@ -122,7 +127,8 @@ settings! {
     REGION = Setting::new(S3, "region", Text, "The AWS region of the buckets")
         .more("If not set, the region comes from the same places as for the AWS CLI: AWS_REGION, \
                the profile, the instance.")
-        .value("REGION");
+        .value("REGION")
+        .common();
     PROFILE = Setting::new(S3, "profile", Text, "The profile in the AWS configuration files to use")
         .more("The profile overrides credentials in the environment. If not set, AWS_PROFILE or \
                the default profile is used.")
@@ -130,10 +136,13 @@ settings! {
     ENDPOINT_URL = Setting::new(S3, "endpoint-url", Text, "The URL of an S3-compatible store")
         .more("For example http://127.0.0.1:9000. If not set, AWS_ENDPOINT_URL or AWS itself is \
                used.")
-        .value("URL");
+        .value("URL")
+        .common();
     PATH_STYLE = Setting::new(S3, "path-style", Switch { opposite: "no-path-style" },
         "Put the bucket name in the URL path instead of the host name")
-        .more("Most S3-compatible stores need this.");
+        .more("Most S3-compatible stores need this. By default, it is on for an endpoint whose \
+               host is localhost, an IP address or a name without a dot, wherever it is set.")
+        .unset();
     NO_SIGN_REQUEST = Setting::new(S3, "no-sign-request", Switch { opposite: "sign-request" },
         "Send requests without credentials, for public buckets");
     REQUEST_PAYER = Setting::new(S3, "request-payer", Switch { opposite: "no-request-payer" },
@@ -158,14 +167,16 @@ settings! {
         .more("delimited: as the preset says. jsonl: JSON Lines, one object of JSON per line. \
                json: objects of JSON with or without white space between them, or in an array. \
                JSON goes into columns by the names of its keys.")
-        .default("delimited");
+        .default("delimited")
+        .common();
     PRESET = Setting::new(Format, "preset", Choice(Preset::VARIANTS),
         "The text format of the objects")
         .more("mysql: the defaults of LOAD DATA. hive: fields end with byte 0x01, NULL is \\N, \
                backslash escapes. hive-raw: like hive, without escapes. csv: RFC 4180; CRLF or LF \
                is detected for each object. csv-unix: like csv, with LF only. tsv: tab-separated. \
                The format options below override parts of a preset.")
-        .default("mysql");
+        .default("mysql")
+        .common();
     FIELDS_TERMINATED_BY = Setting::new(Format, "fields-terminated-by", Delimiter,
         "The separator between fields")
         .more("Delimiters may contain the escapes \\t, \\n, \\r, \\0, \\\\, \\x01, \\u0001 and ^A.")
@@ -184,13 +195,15 @@ settings! {
         .more("auto: CRLF or LF is detected for each object.").derived("\\n", BY_PRESET);
     IGNORE_LINES = Setting::new(Format, "ignore-lines", Integer { min: 0, max: u64::MAX },
         "The number of header lines to skip in each object")
-        .derived("0", "1 with match-columns name");
+        .derived("0", "1 with match-columns name")
+        .common();
     MATCH_COLUMNS = Setting::new(Format, "match-columns", Choice(MatchColumns::VARIANTS),
         "How the fields of an object find their columns")
         .more("position: the fields are in the order of columns, or of the table. name: the last \
                ignored line of each object names the columns of its fields, in any order; columns \
                then limits which of them are loaded.")
-        .default("position");
+        .default("position")
+        .common();
     EXTRA_COLUMNS = Setting::new(Format, "extra-columns", Choice(ExtraColumns::VARIANTS),
         "What to do with names in an object that are no columns")
         .more("error: refuse the object, or the row of JSON, because a name that is misspelled is \
@@ -214,7 +227,8 @@ settings! {
         .more("@NAME reads a field into a variable, to drop the field or to use it in --set. Quote \
                unusual names with backticks. If not set, fields go to the columns of the table in \
                their order. JSON goes by names, and only into these columns if they are set.")
-        .value("LIST");
+        .value("LIST")
+        .common();
     SET = Setting::new(Format, "set", List,
         "Set a column to an SQL expression, as in day=DATE(@t) (repeatable)")
         .value("COLUMN=EXPR");
@@ -264,7 +278,8 @@ settings! {
                option for a part overrides that part of the URL. Other users of the machine can \
                read a password given here on the command line. DATABASE_URL is used if nothing \
                else sets this.")
-        .value("URL");
+        .value("URL")
+        .common();
     HOST = Setting::new(Target, "host", Text, "The host of the database server")
         .more("localhost also means TCP. To use a unix socket, set socket.")
         .default("127.0.0.1").value("HOST");
@@ -287,7 +302,8 @@ settings! {
     TABLE = Setting::new(Target, "table", Text, "The table to load into: TABLE or DATABASE.TABLE")
         .more("The name is split at the first dot outside backticks. Quote names with backticks, \
                as in `odd.db`.`odd table`.")
-        .value("TABLE");
+        .value("TABLE")
+        .common();
     SSL_MODE = Setting::new(Target, "ssl-mode", Choice(SslMode::VARIANTS),
         "How the connection is encrypted, and what is verified")
         .more("The modes have the names and meanings of the mysql client. Case does not matter.")
@@ -354,7 +370,8 @@ settings! {
                that resumes an unfinished job does not empty it again. swap: the objects are \
                loaded into a new table like the target, which replaces the target in one step when \
                all of them are loaded.")
-        .default("append");
+        .default("append")
+        .common();
     SWAP_KEEP_OLD = Setting::new(Loading, "swap-keep-old", Switch { opposite: "no-swap-keep-old" },
         "Keep the table that a swap replaced, as TABLE_old")
         .more("It replaces the TABLE_old that an earlier swap kept. Only with mode swap.");
@@ -413,7 +430,8 @@ settings! {
                is rolled back, and the error shows its first bad rows. reject: bad rows are \
                written to --rejects, and the others are loaded. accept: rows are stored as the \
                server adapts them, and the changes are counted and reported.")
-        .default("fail");
+        .default("fail")
+        .common();
     ON_DUPLICATE = Setting::new(Loading, "on-duplicate", Choice(OnDuplicate::VARIANTS),
         "What to do with a row whose unique key is already in the table")
         .more("error: the whole object is rolled back. ignore: the row is skipped and counted. \
@@ -434,7 +452,8 @@ settings! {
         .more("Each object with rejected rows gets two files. One has the rows as they stand in \
                the object, so you can correct them and load them with the same options. The other \
                ends in .jsonl and has the reasons.")
-        .value("DIR");
+        .value("DIR")
+        .common();
     MAX_REJECTS = Setting::new(Loading, "max-rejects", Text,
         "The maximum number of rejected rows in one object: 100 or 5%")
         .more("An object with more fails and is rolled back.").value("N");

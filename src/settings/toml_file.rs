@@ -90,6 +90,11 @@ fn typed(setting: &Setting, value: &DeValue<'_>) -> Option<Value> {
             return Some(Value::List(vec![item.to_string()]));
         }
         (ValueKind::Switch { .. }, DeValue::Boolean(on)) => on.to_string(),
+        (ValueKind::Switch { .. }, DeValue::String(text))
+            if text.is_empty() && setting.empty_is_unset() =>
+        {
+            String::new()
+        }
         (
             ValueKind::Integer { .. } | ValueKind::Verbosity | ValueKind::Size,
             DeValue::Integer(number),

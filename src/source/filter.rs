@@ -70,6 +70,10 @@ impl Filter {
         if self.skip_hidden && below.split('/').any(|component| component.starts_with(['_', '.'])) {
             return KeyMatch::Hidden;
         }
+        // Spark and Hadoop mark a folder as complete.
+        if size_bytes == 0 && below.rsplit('/').next() == Some("_SUCCESS") {
+            return KeyMatch::FolderMarker;
+        }
         let wanted = self.include.as_ref().is_none_or(|globs| globs.is_match(below))
             && !self.exclude.is_match(below)
             && self.key_regex.as_ref().is_none_or(|regex| regex.is_match(key))
@@ -130,6 +134,10 @@ mod tests {
         let filter = Filter { skip_hidden: true, ..filter() };
         assert_eq!(filter.match_key("_etl/part-0", 5, 1, None), KeyMatch::Take);
         assert_eq!(filter.match_key("_etl/_SUCCESS", 5, 0, None), KeyMatch::Hidden);
+        let filter = Filter { skip_hidden: false, ..filter };
+        assert_eq!(filter.match_key("etl/_SUCCESS", 4, 0, None), KeyMatch::FolderMarker);
+        assert_eq!(filter.match_key("etl/_SUCCESS", 4, 1, None), KeyMatch::Take);
+        assert_eq!(filter.match_key("etl/MY_SUCCESS", 4, 0, None), KeyMatch::Take);
         assert_eq!(filter.match_key("_etl/_temporary/0/part-0", 5, 1, None), KeyMatch::Hidden);
         assert_eq!(filter.match_key("_etl/.part-0.crc", 5, 1, None), KeyMatch::Hidden);
         assert_eq!(filter.match_key("_etl/dt=1/part_0", 5, 1, None), KeyMatch::Take);

@@ -6,19 +6,20 @@ use std::hash::{BuildHasher, Hash, RandomState};
 /// A set of 128-bit hashes: with a million members, the probability of a false match is below
 /// 1e-26.
 #[derive(Debug, Default)]
-pub(super) struct Fingerprints {
+pub struct Fingerprints {
     hashes: HashSet<u128>,
     states: [RandomState; 2],
 }
 
 impl Fingerprints {
     /// Returns false if the member was inserted before.
-    pub(super) fn insert(&mut self, member: impl Hash) -> bool {
+    pub fn insert(&mut self, member: impl Hash) -> bool {
         let hash = self.hash(member);
         self.hashes.insert(hash)
     }
 
-    pub(super) fn contains(&self, member: impl Hash) -> bool {
+    #[must_use]
+    pub fn contains(&self, member: impl Hash) -> bool {
         !self.hashes.is_empty() && self.hashes.contains(&self.hash(member))
     }
 

@@ -16,6 +16,7 @@ use super::options::SourceConfig;
 use super::s3::{Page, S3};
 use crate::error::{Consequence, Error, ErrorKind, Result};
 use crate::object::Object;
+use crate::printable::printable;
 use crate::retry::{Attempts, RetryConfig};
 use crate::s3_uri::SourceUri;
 
@@ -26,6 +27,17 @@ const HEADS_IN_FLIGHT: usize = 16;
 /// The number of pages in a row without a key after which a listing counts as endless. S3 sends
 /// such pages while it passes over deleted keys.
 const PAGES_WITHOUT_KEYS: u32 = 10_000;
+
+/// The maximum number of keys that are counted for the remedy of a key that is missing.
+const KEYS_COUNTED: i32 = 1000;
+
+/// The origin of a key that is requested by itself.
+#[derive(Clone, Copy)]
+enum NamedBy {
+    Uri,
+    /// The file of `--keys-from`, or a listing that shows no `ETag`.
+    List,
+}
 
 /// An item that a listing yields.
 #[derive(Debug)]
@@ -42,7 +54,8 @@ pub enum Listed {
 /// The keys that a listing skipped, counted by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct SkippedKeys {
-    /// Empty objects that stand for a folder: `name/` or `name_$folder$`.
+    /// Empty objects that stand for a folder, `name/` or `name_$folder$`, or that mark one as
+    /// complete, `_SUCCESS`.
     pub folder_markers: u64,
     /// Keys that `--skip-hidden` passes over.
     pub hidden: u64,
@@ -111,16 +124,19 @@ impl Listing {
                 None => prefixes.push((bucket, prefix)),
             }
         }
+        let first_listed = self.first_listed();
         let mut problems = Vec::new();
         for (bucket, prefix) in prefixes {
-            let mut attempts = Attempts::new(&self.retry);
+            let attempts = Attempts::new(&self.retry);
+            // The listing asks the same bucket now, and logs its own retries.
+            let log = if first_listed == Some(bucket) { Log::Quietly } else { Log::Warnings };
             let checked = match prefix {
                 Some(prefix) => {
-                    persist(&mut attempts, || self.s3.list_page(bucket, prefix, None, Some(1)))
+                    persist(attempts, log, || self.s3.list_page(bucket, prefix, None, Some(1)))
                         .await
                         .map(drop)
                 }
-                None => persist(&mut attempts, || self.s3.head_bucket(bucket)).await,
+                None => persist(attempts, log, || self.s3.head_bucket(bucket)).await,
             };
             match checked {
                 // Reading a key needs no permission on its bucket.
@@ -130,6 +146,16 @@ impl Listing {
             }
         }
         problems
+    }
+
+    /// Returns the bucket that [`Listing::run`] asks first, unless a file names it.
+    fn first_listed(&self) -> Option<&str> {
+        let exact = self.uris.iter().find(|uri| matches!(uri, SourceUri::Key { .. }));
+        match (exact, &self.keys_from) {
+            (Some(uri), _) => Some(uri.bucket()),
+            (None, Some(_)) => None,
+            (None, None) => self.uris.first().map(SourceUri::bucket),
+        }
     }
 
     /// Sends every selected object to `found`. Ends early, without an error, if the receiver is
@@ -146,13 +172,13 @@ impl Listing {
             SourceUri::Prefix { .. } => None,
         });
         let exact: Vec<_> = exact.filter(|(bucket, key)| named.insert((bucket, key))).collect();
-        self.look_up(stream::iter(exact.into_iter().map(Ok)), true, &found).await?;
+        self.look_up(stream::iter(exact.into_iter().map(Ok)), NamedBy::Uri, &found).await?;
         if let Some(path) = &self.keys_from {
             let lines = named_keys(path).await?.filter(|line| {
                 let fresh = line.as_ref().map_or(true, |(bucket, key)| named.insert((bucket, key)));
                 async move { fresh }
             });
-            self.look_up(Box::pin(lines), true, &found).await?;
+            self.look_up(Box::pin(lines), NamedBy::List, &found).await?;
         }
 
         for (bucket, prefix) in outermost_prefixes(&self.uris) {
@@ -161,22 +187,27 @@ impl Listing {
         Ok(skipped_keys)
     }
 
-    /// Requests each of `keys` separately, several at a time, and sends the results in order. The
-    /// keys are named by the user, or else were listed.
+    /// Requests each of `keys` separately, several at a time, and sends the results in order.
     async fn look_up(
         &self,
         keys: impl futures_util::Stream<Item = Result<(String, String)>> + Unpin,
-        is_named: bool,
+        named_by: NamedBy,
         found: &ListingSink,
     ) -> Result<()> {
         let mut answers = keys
             .map(|named| async {
                 let (bucket, key) = named?;
-                let mut attempts = Attempts::new(&self.retry);
-                match persist(&mut attempts, || self.s3.head(&bucket, &key)).await {
+                let attempts = Attempts::new(&self.retry);
+                match persist(attempts, Log::Warnings, || self.s3.head(&bucket, &key)).await {
                     Ok(object) => Ok(Listed::Object(object)),
                     Err(error) if error.kind.consequence() == Consequence::FailObject => {
-                        let error = if is_named { with_remedy(error, &key) } else { error };
+                        let is_missing = error.kind == ErrorKind::ObjectMissing;
+                        let error = match named_by {
+                            NamedBy::Uri if is_missing => {
+                                error.with_hint(self.remedy(&bucket, &key).await)
+                            }
+                            _ => error,
+                        };
                         Ok(Listed::Failed { bucket, key, error })
                     }
                     Err(error) => Err(error),
@@ -189,6 +220,31 @@ impl Listing {
             }
         }
         Ok(())
+    }
+
+    /// Returns the remedy for a key that a URI names, but that does not exist.
+    async fn remedy(&self, bucket: &str, key: &str) -> String {
+        if key.contains(['*', '?', '[']) {
+            return "globs go into --include, beside the URI of a prefix, as in \
+                    s3://bucket/prefix/"
+                .to_owned();
+        }
+        let as_folder = format!("{key}/");
+        for (prefix, remedy) in [(as_folder.as_str(), "add a slash"), (key, "add --prefix")] {
+            // Without the right to list, this is not known.
+            let Ok(page) = self.s3.list_page(bucket, prefix, None, Some(KEYS_COUNTED)).await else {
+                break;
+            };
+            let more = if page.continuation_token.is_some() { " or more" } else { "" };
+            let begin = match page.entries.len() {
+                0 => continue,
+                1 => "1 key begins".to_owned(),
+                1000 => format!("1,000{more} keys begin"),
+                count => format!("{count}{more} keys begin"),
+            };
+            return format!("{begin} with {}: {remedy}", printable(prefix));
+        }
+        "check the key; if this is a prefix, end it with a slash, or use --prefix".to_owned()
     }
 
     async fn list_prefix(
@@ -204,10 +260,10 @@ impl Listing {
         let mut order = KeyOrder::default();
         let mut pages_without_keys = 0;
         loop {
-            let mut attempts = Attempts::new(&self.retry);
+            let attempts = Attempts::new(&self.retry);
+            let ask = || self.s3.list_page(bucket, prefix, token.clone(), None);
             let Page { entries, continuation_token } =
-                persist(&mut attempts, || self.s3.list_page(bucket, prefix, token.clone(), None))
-                    .await?;
+                persist(attempts, Log::Warnings, ask).await?;
             // Checked before any key is sent: a repeated page would send its keys twice.
             let is_repeated = continuation_token.as_ref().is_some_and(|next| !tokens.insert(next));
             if is_repeated {
@@ -256,7 +312,7 @@ impl Listing {
                 }
             }
             if !without_etag.is_empty() {
-                self.look_up(stream::iter(without_etag), false, found).await?;
+                self.look_up(stream::iter(without_etag), NamedBy::List, found).await?;
             }
             if continuation_token.is_none() || found.sender.is_closed() {
                 return Ok(());
@@ -291,16 +347,30 @@ fn endless(bucket: &str, prefix: &str, what: &str) -> Error {
     Error::new(ErrorKind::SourceProtocol, format!("s3://{bucket}/{prefix}: the listing {what}"))
 }
 
+/// The way in which retries are logged.
+#[derive(Clone, Copy)]
+enum Log {
+    Warnings,
+    Quietly,
+}
+
 /// Repeats `operation` for as long as the retry layer allows.
-async fn persist<T, F>(attempts: &mut Attempts, operation: impl Fn() -> F) -> Result<T>
+async fn persist<T, F>(mut attempts: Attempts, log: Log, operation: impl Fn() -> F) -> Result<T>
 where
     F: Future<Output = Result<T>>,
 {
     loop {
         match operation().await {
             Ok(value) => return Ok(value),
-            Err(error) if attempts.wait_after(&error).await => {}
-            Err(error) => return Err(error),
+            Err(error) => {
+                let is_tried_again = match log {
+                    Log::Warnings => attempts.wait_after(&error).await,
+                    Log::Quietly => attempts.wait_quietly_after(&error).await,
+                };
+                if !is_tried_again {
+                    return Err(error);
+                }
+            }
         }
     }
 }
@@ -327,19 +397,6 @@ fn outermost_prefixes(uris: &[SourceUri]) -> Vec<(&str, &str)> {
         .filter(|&(index, &prefix)| !covered(index, prefix))
         .map(|(_, &prefix)| prefix)
         .collect()
-}
-
-/// Adds the remedies for a key that was named, but does not exist.
-fn with_remedy(error: Error, key: &str) -> Error {
-    if error.kind != ErrorKind::ObjectMissing {
-        return error;
-    }
-    let remedy = if key.contains(['*', '?', '[']) {
-        "globs go into --include, beside the URI of a prefix, as in s3://bucket/prefix/"
-    } else {
-        "if this is a prefix, end it with a slash, or use --prefix; otherwise check the key"
-    };
-    error.with_hint(remedy)
 }
 
 #[cfg(test)]

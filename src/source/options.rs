@@ -28,7 +28,8 @@ pub struct SourceConfig {
     pub region: Option<String>,
     pub profile: Option<String>,
     pub endpoint_url: Option<String>,
-    pub path_style: bool,
+    /// `None` decides by the host of the endpoint.
+    pub path_style: Option<bool>,
     pub no_sign_request: bool,
     pub request_payer: bool,
     /// The time limit for one connection attempt, to S3 or to MySQL.

@@ -14,6 +14,7 @@ pub(crate) use write::PUT_LIMIT_BYTES;
 use std::time::Duration;
 
 use aws_config::BehaviorVersion;
+use aws_config::SdkConfig;
 use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
@@ -26,6 +27,7 @@ use aws_sdk_s3::config::{Region, ResponseChecksumValidation};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_sdk_s3::types::{ChecksumType, RequestPayer};
+use aws_types::service_config::ServiceConfigKey;
 use bytes::Bytes;
 use futures_util::stream;
 use jiff::Timestamp;
@@ -101,8 +103,19 @@ impl S3 {
             (None, None) => loader,
         };
         let sdk_config = loader.load().await;
+        let endpoint = endpoint_url(&sdk_config, config.endpoint_url.as_deref());
+        let path_style = config.path_style.unwrap_or_else(|| {
+            let is_local = endpoint.as_deref().is_some_and(is_local);
+            if let (true, Some(endpoint)) = (is_local, &endpoint) {
+                tracing::debug!(
+                    "{endpoint} is a local endpoint, so the bucket goes into the path, as with \
+                     --path-style"
+                );
+            }
+            is_local
+        });
         let s3_config = aws_sdk_s3::config::Builder::from(&sdk_config)
-            .force_path_style(config.path_style)
+            .force_path_style(path_style)
             .region(sdk_config.region().cloned().unwrap_or_else(|| Region::new(FALLBACK_REGION)))
             .interceptor(AnswerLimits { stall_timeout: config.stall_timeout })
             .interceptor(AsStored)
@@ -276,6 +289,33 @@ impl S3 {
     }
 }
 
+/// Returns the custom endpoint, which the SDK finds in the environment and in its files, too.
+fn endpoint_url(sdk_config: &SdkConfig, named: Option<&str>) -> Option<String> {
+    let of_s3 = ServiceConfigKey::builder()
+        .service_id("S3")
+        .env("AWS_ENDPOINT_URL")
+        .profile("endpoint_url")
+        .build();
+    named
+        .map(str::to_owned)
+        .or_else(|| sdk_config.service_config()?.load_config(of_s3.ok()?))
+        .or_else(|| sdk_config.endpoint_url().map(str::to_owned))
+}
+
+/// Returns true if no name in front of the host of this URL could be found: the host is an address,
+/// localhost, or a name without a dot, as containers have.
+fn is_local(endpoint_url: &str) -> bool {
+    let url = url::Url::parse(endpoint_url).ok();
+    match url.as_ref().and_then(url::Url::host) {
+        Some(url::Host::Domain(name)) => {
+            let name = name.trim_end_matches('.');
+            !name.contains('.') || name.ends_with(".localhost")
+        }
+        Some(url::Host::Ipv4(_) | url::Host::Ipv6(_)) => true,
+        None => false,
+    }
+}
+
 fn environment_or_profile_region(profile: Option<&str>) -> RegionProviderChain {
     let mut builder = ProfileFileRegionProvider::builder();
     if let Some(profile) = profile {
@@ -394,6 +434,17 @@ mod tests {
         let unknown =
             GetObjectOutput::builder().content_range("bytes 5-9/*").content_length(5).build();
         assert_eq!(extent(&unknown), (5, None));
+    }
+
+    #[test]
+    fn a_bucket_goes_into_the_path_where_no_host_name_could_hold_it() {
+        for url in ["http://localhost:9000", "https://127.0.0.1", "http://[::1]:1", "http://minio"]
+        {
+            assert!(is_local(url), "{url}");
+        }
+        for url in ["https://s3.example.com", "https://localhost.example.com", "minio", ""] {
+            assert!(!is_local(url), "{url}");
+        }
     }
 
     #[test]

@@ -165,6 +165,14 @@ async fn a_listing_that_stays_busy_ends_the_run_after_its_tries(env: TestEnv) ->
     let asked = env.s3.log().count(Operation::ListObjectsV2);
     // The check and the listing run side by side.
     ensure!(asked == 6, "{asked} requests");
+    // Both are refused, but a person reads of each retry once, and how long it waits.
+    env.s3.faults().on_list(Times::Always, Fault::Refuse(Refusal::SLOW_DOWN));
+    let ended = env.load_ending(5, "t", &["--max-attempts", "3"]).await?;
+    let retries: Vec<&str> =
+        ended.stderr.lines().filter(|line| line.contains("; trying again in ")).collect();
+    ensure!(retries.len() == 2, "{ended}");
+    ensure!(retries.iter().all(|line| line.ends_with(" ms")), "{ended}");
+    ensure!(!ended.stderr.contains("attempt="), "{ended}");
     Ok(())
 }
 
@@ -270,9 +278,37 @@ async fn path_style_puts_the_bucket_into_the_path(env: TestEnv) -> Result<()> {
     // With a host name, unlike an address, the bucket would go in front of it.
     let url = format!("http://localhost:{}", env.s3.address().port());
     let args = ["--endpoint-url", &url, "--max-attempts", "1"];
-    refused(&env, &args, 5, &["s3://etl/"]).await?;
+    let off = [&args[..], &["--no-path-style"]].concat();
+    refused(&env, &off, 5, &["s3://etl/"]).await?;
     env.load_ending(0, "t", &[&args[..], &["--path-style"]].concat()).await?;
     expect(&env, "t", &["0"]).await
+}
+
+/// Wherever the endpoint is set, as with a store in a container.
+#[apply(load_test)]
+async fn a_local_endpoint_gets_the_bucket_in_the_path(env: TestEnv) -> Result<()> {
+    fill(&env, &["a"]).await?;
+    let url = format!("http://localhost:{}", env.s3.address().port());
+    let logged = "is a local endpoint, so the bucket goes into the path";
+    let load = ["load", "s3://etl/", "--table", "t", "--force", "-v", "--max-attempts", "1"];
+    let config = env.path("aws");
+    std::fs::write(&config, format!("[default]\nendpoint_url = {url}\n"))?;
+    let config = config.display().to_string();
+    for (name, value) in
+        [("AWS_ENDPOINT_URL", &url), ("AWS_ENDPOINT_URL_S3", &url), ("AWS_CONFIG_FILE", &config)]
+    {
+        let mut command = env.command(load);
+        command.env_remove("AWS_ENDPOINT_URL").env(name, value);
+        let ended = finish(command.spawn()?).await?;
+        ended.expect(0)?;
+        ensure!(ended.stderr.matches(logged).count() == 1, "{name}\n{ended}");
+    }
+    let mut command = env.command(load);
+    command.env("AWS_ENDPOINT_URL", &url).arg("--no-path-style");
+    let ended = finish(command.spawn()?).await?;
+    ended.expect(5)?;
+    ensure!(!ended.stderr.contains(logged), "{ended}");
+    Ok(())
 }
 
 /// Shows what both the endpoint of the tests and the program get wrong.

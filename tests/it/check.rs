@@ -62,6 +62,7 @@ async fn where_nothing_is_wrong_nothing_is_touched(env: TestEnv) -> Result<()> {
     ensure!(ended.summary("objects checked")? == "2" && ended.summary("rows")? == "5", "{ended}");
     ensure!(ended.summary("would load")? == "2" && ended.summary("would fail")? == "0", "{ended}");
     ended.says("duplicates of rows in the table or in other objects")?;
+    ensure!(!ended.stderr.contains("loading into"), "{ended}");
     ensure!(state(&env, "t").await? == before, "{}", state(&env, "t").await?);
     let line = object(&env, "2")?;
     ensure!(

@@ -90,7 +90,12 @@ async fn run(words: Vec<String>) -> Result<RunResult> {
                     .await
             }
             Cmd::Status(args) => {
-                commands::status(resolved(args.settings.resolve())?, StatusForm::Json).await
+                Box::pin(commands::status(
+                    resolved(args.settings.resolve())?,
+                    StatusForm::Json,
+                    Vec::new(),
+                ))
+                .await
             }
             Cmd::Forget(args) => {
                 let config = resolved(args.settings.resolve())?;

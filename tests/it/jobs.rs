@@ -153,6 +153,7 @@ async fn a_truncate_job_empties_the_table_once_and_the_next_one_again(env: TestE
     let tonight = load(&env, &TRUNCATE).await?;
     tonight.expect(0)?;
     ensure!(tonight.summary("objects loaded")? == "3", "{tonight}");
+    ensure!(tonight.stderr.matches("loading into").count() == 1, "{tonight}");
     ensure_rows(&env, "t", sums).await?;
     ensure_job(&env, "3|3|truncate|done").await
 }

@@ -415,6 +415,22 @@ async fn a_change_that_was_refused_is_decided_anew_by_every_run(env: TestEnv) ->
 }
 
 #[apply(load_test)]
+async fn force_into_an_emptied_table_does_not_claim_that_rows_are_doubled(
+    env: TestEnv,
+) -> Result<()> {
+    lines::create(&env, "t").await?;
+    put(&env, &["a", "b"])?;
+    load(&env, 0, &[]).await?;
+    env.schema.exec("TRUNCATE TABLE t").await?;
+    let ended = load(&env, 0, &["--force"]).await?;
+    ended.says("objects that are already loaded are loaded again, into a table that is empty")?;
+    ensure!(!ended.stderr.contains("duplicates their rows"), "{ended}");
+    let again = ended.summary("loaded again")?;
+    ensure!(again == "2 (into a table that was empty)", "{ended}");
+    expect(&env, "t", &["a", "b"]).await
+}
+
+#[apply(load_test)]
 async fn force_loads_again_says_so_and_replaces_the_ledger_row(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     put(&env, &["a", "b"])?;

@@ -3,7 +3,9 @@
 //! Most ledger rows here are inserted by hand, so that each state can be shown by itself. The last
 //! tests of each command look at real runs.
 
+mod ack;
 mod forget;
+mod overview;
 mod status;
 
 use anyhow::Result;

@@ -237,3 +237,41 @@ async fn log_lines_bear_the_time_of_day_on_a_terminal_and_full_stamps_elsewhere(
     ensure!(is_full(line.split(' ').next().unwrap_or_default()), "{line}");
     Ok(())
 }
+
+/// Returns the text without the sequences that move the cursor, in the pieces between its moves.
+fn pieces(screen: &str) -> Vec<String> {
+    let mut text = String::new();
+    let mut sequences = screen.split("\u{1b}[");
+    text.push_str(sequences.next().unwrap_or_default());
+    for sequence in sequences {
+        let end = sequence.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(0);
+        text.push('\n');
+        text.push_str(sequence.get(end + 1..).unwrap_or_default());
+    }
+    text.split(['\r', '\n']).map(str::to_owned).collect()
+}
+
+#[apply(load_test)]
+async fn the_bar_of_bytes_moves_while_one_large_object_loads(env: TestEnv) -> Result<()> {
+    create_table(&env).await?;
+    let key = format!("in/{}", "a-long-name-".repeat(12));
+    put_rows(&env, &key, 1_000_000..=1_899_999)?;
+    for columns in [80, 120] {
+        let args = "load s3://etl/in/ --table t --force --part-size 1MiB --max-rate 3MiB";
+        let screen = shown(&env, 0, columns, &[], args).await?;
+        let pieces = pieces(&screen);
+        // The object counts as loaded only at its end.
+        let positions: std::collections::BTreeSet<&str> =
+            pieces.iter().filter_map(|it| it.split_once("/8.58 MiB")).map(|it| it.0).collect();
+        ensure!(positions.len() > 4, "{positions:?}");
+        let bars = pieces.iter().filter(|it| it.contains("in flight: ") || it.contains('\u{2591}'));
+        let widest = bars.map(|it| it.chars().count()).max();
+        ensure!(widest <= Some(usize::from(columns)), "{widest:?} {pieces:#?}");
+        ensure!(
+            pieces.iter().any(|it| it.starts_with("1 in flight: s3://etl/in/a-")),
+            "{pieces:#?}"
+        );
+        ensure!(pieces.iter().any(|it| it.ends_with(" seconds left")), "{pieces:#?}");
+    }
+    Ok(())
+}

@@ -247,8 +247,40 @@ async fn an_exact_key_that_is_missing_fails_alone(env: TestEnv) -> Result<()> {
     ended.expect(3)?;
     expect_failure(&env, "report", "b", "object_missing")?;
     ended.says("s3://etl/b: the object does not exist: 404 NotFound\n")?;
-    ended.says("hint: if this is a prefix, end it with a slash, or use --prefix")?;
+    ended.says("hint: check the key; if this is a prefix, end it with a slash, or use --prefix")?;
     expect(&env, "t", &["0"]).await
+}
+
+#[apply(load_test)]
+async fn a_prefix_without_its_slash_is_told_and_not_kept(env: TestEnv) -> Result<()> {
+    let keys: Vec<String> = (0..37).map(|number| format!("exports/orders/{number}")).collect();
+    fill(&env, &keys.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+    let refused = async |uri: &str, hint: &str| {
+        let ended = env.run(&["load", uri, "--table", "t"]).await?;
+        ended.expect(3)?;
+        ended.says(hint)?;
+        // Nobody would ever clear it.
+        ensure!(env.count("s3_to_mysql_failures").await? == 0, "{ended}");
+        anyhow::Ok(())
+    };
+    let one = "hint: 37 keys begin with exports/orders/: add a slash\n";
+    refused("s3://etl/exports/orders", one).await?;
+    refused("s3://etl/exp", "hint: 37 keys begin with exp: add --prefix\n").await?;
+    refused("s3://etl/exports/orders/36x", "hint: check the key; if this is a prefix").await?;
+    refused("s3://etl/exports/*/1", "hint: globs go into --include, beside the URI").await?;
+    for number in 0..1000 {
+        env.put(&format!("many/{number:04}"), "1\n")?;
+    }
+    refused("s3://etl/many", "hint: 1,000 keys begin with many/: add a slash\n").await?;
+    env.put("many/more", "1\n")?;
+    refused("s3://etl/many", "hint: 1,000 or more keys begin with many/: add a slash\n").await?;
+    env.s3.faults().inject(
+        Operation::ListObjectsV2,
+        Keys::Any,
+        Times::Always,
+        Fault::Refuse(Refusal::ACCESS_DENIED),
+    );
+    refused("s3://etl/exports/orders", "hint: check the key; if this is a prefix").await
 }
 
 #[apply(load_test)]

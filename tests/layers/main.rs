@@ -33,7 +33,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("choices", ""),
     ("terminal", "choices printable"),
     ("file_slice", ""),
-    ("retry", "error"),
+    ("retry", "error terminal"),
     ("shutdown", "exit_code"),
     ("s3_uri", "printable"),
     ("sql_text", ""),
@@ -45,7 +45,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("mysql", "choices error nearest policy small_file sql_text"),
     ("verify", "choices dialect mysql split sql_text"),
     ("columns", "dialect mysql nearest object sql_text"),
-    ("source", "error object retry s3_uri small_file units"),
+    ("source", "error object printable retry s3_uri small_file units"),
     ("staging", "blocking dialect error file_slice object retry split units unpack"),
     ("rejects", "error printable retry s3_uri source"),
     ("throttle", "error mysql shutdown units"),
@@ -87,9 +87,9 @@ const LAYERS: &[(&str, &str)] = &[
         "commands",
         "check config dialect error exit_code ledger limits mysql object pipeline policy preflight \
          printable progress rejects report retry s3_uri shutdown source sql_text staging terminal \
-         throttle verify",
+         throttle units verify",
     ),
-    ("cli", "commands config exit_code printable settings small_file units"),
+    ("cli", "commands config exit_code printable s3_uri settings small_file units"),
 ];
 
 /// Returns the folder of a file, or the name of a file at the top: `load` of `load/batch.rs`.

@@ -6,10 +6,11 @@ use std::time::Duration;
 use strum::Display;
 
 use super::super::outcome::RunResult;
-use super::answer::StatusAnswer;
-use crate::error::Result;
+use super::answer::{StatusAnswer, shown_age};
+use crate::error::{Error, Result};
 use crate::exit_code::{self, End};
 use crate::ledger::{RunState, Status};
+use crate::sql_text::TableName;
 
 /// The verdict, from good to bad.
 #[derive(Clone, Copy, Debug, Display, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +30,43 @@ pub(super) fn verdict(answer: &Result<StatusAnswer>, max_age: Option<Duration>) 
         }
         Ok(StatusAnswer::Status(status)) => assess(status, max_age),
     };
+    ended(level, &what)
+}
+
+/// Returns the verdict on all tables of a ledger, of which the gravest counts. Tables that are fine
+/// are only counted.
+pub(super) fn verdict_of_all(
+    tables: std::result::Result<(&TableName, &[Status]), &Error>,
+    max_age: Option<Duration>,
+) -> RunResult {
+    let tables = match tables {
+        Ok((ledger, [])) => {
+            let what = format!("nothing was ever loaded with the ledger {ledger}");
+            return ended(Level::Critical, &[what]);
+        }
+        Ok((_, tables)) => tables,
+        Err(error) => return ended(Level::Critical, &[error.one_line()]),
+    };
+    let mut assessed: Vec<(Level, String)> = tables
+        .iter()
+        .map(|status| {
+            let (level, what) = assess(status, max_age);
+            (level, format!("{}: {}", status.target, what.join(", ")))
+        })
+        .collect();
+    assessed.sort_by_key(|(level, _)| std::cmp::Reverse(*level));
+    let level = assessed.first().map_or(Level::Ok, |(level, _)| *level);
+    let fine = assessed.iter().filter(|(level, _)| *level == Level::Ok).count();
+    let mut what: Vec<String> = assessed
+        .into_iter()
+        .filter(|(level, _)| *level != Level::Ok)
+        .map(|(_, text)| text)
+        .collect();
+    what.push(format!("{fine} of {} tables are fine", tables.len()));
+    ended(level, &what)
+}
+
+fn ended(level: Level, what: &[String]) -> RunResult {
     let exit_code = exit_code::decide(End::Health(match level {
         Level::Ok => exit_code::HEALTH_OK,
         Level::Warning => exit_code::HEALTH_WARNING,
@@ -47,10 +85,10 @@ fn assess(status: &Status, max_age: Option<Duration>) -> (Level, Vec<String>) {
             found.push((Level::Critical, "no run has loaded everything yet".to_owned()));
         }
         (Some(age), Some(max)) if age > max => {
-            let text = format!("the last success was {} ago", shown(age));
+            let text = format!("the last success was {} ago", shown_age(age));
             found.push((Level::Critical, text));
         }
-        (Some(age), _) => found.push((Level::Ok, format!("last success {} ago", shown(age)))),
+        (Some(age), _) => found.push((Level::Ok, format!("last success {} ago", shown_age(age)))),
     }
     let mut ended = status.runs.iter().filter(|run| run.state != RunState::Running);
     match ended.next().map(|run| (run.state, run.exit_code, &run.worker)) {
@@ -88,15 +126,5 @@ fn level_of(code: u64) -> Level {
         Level::Warning
     } else {
         Level::Critical
-    }
-}
-
-/// Returns `45 s`, `12 min`, `26 h` or `5 d`.
-fn shown(age: Duration) -> String {
-    match age.as_secs() {
-        seconds @ ..120 => format!("{seconds} s"),
-        seconds @ 120..7200 => format!("{} min", seconds / 60),
-        seconds @ 7200..172_800 => format!("{} h", seconds / 3600),
-        seconds => format!("{} d", seconds / 86_400),
     }
 }

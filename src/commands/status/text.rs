@@ -2,11 +2,15 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use indicatif::{HumanBytes, HumanCount};
 
-use super::answer::{NAMED, StatusAnswer};
-use crate::ledger::{FailedObject, InFlight, JobStatus, Partial, Run, RunState, Status, Sums};
+use super::answer::{NAMED, StatusAnswer, shown_age};
+use super::comparison::{GoneObject, SourceComparison};
+use crate::ledger::{
+    AcknowledgedObject, FailedObject, InFlight, JobStatus, Partial, Run, RunState, Status, Sums,
+};
 use crate::object::shown_uri;
 use crate::printable::{printable, shortened};
 
@@ -17,7 +21,11 @@ const WORKER_CHARACTERS: usize = 24;
 
 /// Returns the text. It omits lines that would say nothing. Without `has_details`, a failure has
 /// one line.
-pub(super) fn text(answer: &StatusAnswer, has_details: bool) -> String {
+pub(super) fn text(
+    answer: &StatusAnswer,
+    compared: Option<&SourceComparison>,
+    has_details: bool,
+) -> String {
     let mut text = String::new();
     let status = match answer {
         StatusAnswer::NoLedger { target, ledger } => {
@@ -49,7 +57,13 @@ pub(super) fn text(answer: &StatusAnswer, has_details: bool) -> String {
     if let Some(time) = &status.oldest_failure_at {
         line(&mut text, "oldest failure", second(time));
     }
+    if status.objects_acknowledged > 0 {
+        line(&mut text, "objects acknowledged", HumanCount(status.objects_acknowledged));
+    }
     line(&mut text, "objects in flight", HumanCount(status.in_flight.len() as u64));
+    if let Some(compared) = compared {
+        write_comparison(&mut text, compared);
+    }
     if let Some(shadow) = &status.shadow {
         push(
             &mut text,
@@ -61,8 +75,35 @@ pub(super) fn text(answer: &StatusAnswer, has_details: bool) -> String {
         write_sums(&mut text, shadow);
     }
     write_objects(&mut text, status, has_details);
+    write_gone(&mut text, compared, has_details);
     write_runs(&mut text, &status.runs);
     text
+}
+
+fn write_comparison(text: &mut String, compared: &SourceComparison) {
+    line(text, "objects in source", HumanCount(compared.objects_listed));
+    line(text, "gone from source", HumanCount(compared.objects_gone));
+    if let (Some(time), Some(age)) =
+        (&compared.newest_object_at, compared.newest_object_age_seconds)
+    {
+        let age = shown_age(Duration::from_secs(age));
+        line(text, "newest object", format_args!("{}, {age} ago", second(time)));
+    }
+}
+
+/// Names the objects that are loaded and gone from the source.
+fn write_gone(text: &mut String, compared: Option<&SourceComparison>, has_details: bool) {
+    let Some(compared) = compared.filter(|compared| compared.objects_gone > 0) else { return };
+    text.push('\n');
+    let named = if has_details { usize::MAX } else { NAMED };
+    for GoneObject { bucket, key } in compared.gone.iter().take(named) {
+        sentence(text, format_args!("loaded and gone: {}", shown_uri(bucket, key)));
+    }
+    let more = compared.gone.len().saturating_sub(named);
+    if more > 0 {
+        let more = HumanCount(more as u64);
+        push(text, format_args!("loaded and gone: and {more} more; --details has them all\n"));
+    }
 }
 
 fn write_job(text: &mut String, job: &JobStatus, status: &Status) {
@@ -105,7 +146,11 @@ fn write_sums(text: &mut String, sums: &Sums) {
 }
 
 fn write_objects(text: &mut String, status: &Status, has_details: bool) {
-    if !(status.partial.is_empty() && status.in_flight.is_empty() && status.failed.is_empty()) {
+    if !(status.partial.is_empty()
+        && status.in_flight.is_empty()
+        && status.failed.is_empty()
+        && status.acknowledged.is_empty())
+    {
         text.push('\n');
     }
     for object in status.partial.iter().take(NAMED) {
@@ -133,6 +178,10 @@ fn write_objects(text: &mut String, status: &Status, has_details: bool) {
         write_failure(text, object, has_details);
     }
     write_more(text, "failed", status.objects_failed);
+    for object in status.acknowledged.iter().take(NAMED) {
+        write_acknowledged(text, object, has_details);
+    }
+    write_more(text, "acknowledged", status.objects_acknowledged);
     if !has_details && !status.failed.is_empty() {
         text.push_str("--details shows the whole messages\n");
     }
@@ -160,6 +209,24 @@ fn write_failure(text: &mut String, object: &FailedObject, has_details: bool) {
     let code = &error.code;
     sentence(text, format_args!("failed: {uri}: {code}, {attempts} from {first} to {last}"));
     for line in message.lines() {
+        sentence(text, format_args!("  {line}"));
+    }
+}
+
+fn write_acknowledged(text: &mut String, object: &AcknowledgedObject, has_details: bool) {
+    let uri = shown_uri(&object.bucket, &object.key);
+    let AcknowledgedObject { error, reason, acknowledged_by, acknowledged_at, .. } = object;
+    let day = acknowledged_at.split('T').next().unwrap_or_default();
+    let code = &error.code;
+    let line = format!("acknowledged: {uri}: {code}, since {day} by {acknowledged_by}: {reason}");
+    let line = printable(&line);
+    if !has_details {
+        push(text, format_args!("{}\n", shortened(&line, WIDTH_CHARACTERS)));
+        return;
+    }
+    push(text, format_args!("{line}\n"));
+    let message = error.message.strip_prefix(&uri).and_then(|rest| rest.strip_prefix(": "));
+    for line in message.unwrap_or(&error.message).lines() {
         sentence(text, format_args!("  {line}"));
     }
 }
@@ -198,7 +265,7 @@ fn write_runs(text: &mut String, runs: &[Run]) {
             HumanBytes(run.bytes).to_string(),
         ]
     }));
-    write_table(text, &table);
+    write_table(text, &table, 4);
 }
 
 /// Appends one line about things that come from the ledger.
@@ -210,10 +277,13 @@ fn line(text: &mut String, label: &str, value: impl std::fmt::Display) {
     push(text, format_args!("{label:<18} {}\n", printable(&value.to_string())));
 }
 
-/// Writes columns as wide as their longest cell, escaped. Numbers, from the fifth column on, are
-/// aligned to the right.
-fn write_table<const COLUMNS: usize>(text: &mut String, table: &[[String; COLUMNS]]) {
-    const FIRST_NUMBER: usize = 4;
+/// Writes columns as wide as their longest cell, escaped. Numbers, from the column `first_number`
+/// on, are aligned to the right.
+pub(super) fn write_table<const COLUMNS: usize>(
+    text: &mut String,
+    table: &[[String; COLUMNS]],
+    first_number: usize,
+) {
     let table: Vec<[Cow<'_, str>; COLUMNS]> =
         table.iter().map(|cells| cells.each_ref().map(|cell| printable(cell))).collect();
     let widths: [usize; COLUMNS] = std::array::from_fn(|column| {
@@ -225,7 +295,7 @@ fn write_table<const COLUMNS: usize>(text: &mut String, table: &[[String; COLUMN
             .zip(widths)
             .enumerate()
             .map(|(column, (cell, width))| {
-                if column < FIRST_NUMBER {
+                if column < first_number {
                     format!("{cell:<width$}")
                 } else {
                     format!("{cell:>width$}")
@@ -237,7 +307,7 @@ fn write_table<const COLUMNS: usize>(text: &mut String, table: &[[String; COLUMN
 }
 
 /// Returns a time without its fraction of a second.
-fn second(time: &str) -> String {
+pub(super) fn second(time: &str) -> String {
     time.split_once('.').map_or_else(|| time.to_owned(), |(whole, _)| format!("{whole}Z"))
 }
 

@@ -79,6 +79,14 @@ fn the_strongest_password_counts_wherever_it_stands() {
 }
 
 #[test]
+fn a_rate_without_a_unit_is_questioned() {
+    let warnings = |rate| complete(&["--max-rate", rate], &[], "").warnings;
+    assert!(warnings("5MiB").is_empty());
+    let slip = warnings("5");
+    assert!(slip.len() == 1 && slip[0].ends_with("so write 5MiB for megabytes"), "{slip:?}");
+}
+
+#[test]
 fn a_socket_and_a_host_exclude_each_other_and_the_stronger_place_wins() {
     let socket =
         |args: &[&str], file: &str| complete(args, &[], file).config.target.socket.is_some();

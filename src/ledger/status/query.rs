@@ -6,11 +6,15 @@
 
 use std::collections::HashMap;
 
-use super::{BATCH, FailedObject, FailureReason, InFlight, JobStatus, Partial, Status, Sums};
+use super::{
+    AcknowledgedObject, BATCH, FailedObject, FailureReason, InFlight, JobStatus, Partial, Status,
+    Sums,
+};
 use crate::error::Result;
 use crate::ledger::admin::{LedgerAdmin, NamedRow, time};
 use crate::ledger::identity::object_id;
 use crate::ledger::part::numbers;
+use crate::ledger::schema::ACKS;
 use crate::mysql::Index;
 
 impl LedgerAdmin {
@@ -41,6 +45,8 @@ impl LedgerAdmin {
             };
         let in_flight = self.in_flight(&where_target).await?;
         let (failed, objects_failed) = self.failed(&where_target, failures_listed).await?;
+        let (acknowledged, objects_acknowledged) =
+            self.shown_acknowledged(&generations, failures_listed).await?;
         let oldest_failure_at = self.oldest_failure(&where_target).await?;
         let (last_success_at, last_success_age_seconds) = self.last_success().await?.unzip();
         let runs = self.runs().await?;
@@ -57,6 +63,8 @@ impl LedgerAdmin {
             in_flight,
             failed,
             objects_failed,
+            acknowledged,
+            objects_acknowledged,
             runs,
         })
     }
@@ -226,12 +234,68 @@ impl LedgerAdmin {
         }
         let sql = format!(
             "SELECT {} FROM {} AS failure WHERE {where_target} \
-             ORDER BY failure.first_failed_at LIMIT 1",
+             {} ORDER BY failure.first_failed_at LIMIT 1",
             time("first_failed_at"),
-            self.tables.failures
+            self.tables.failures,
+            self.and_not_acknowledged()
         );
         let first = self.rows(&sql).await?.pop();
         first.map(|mut fields| fields.text("first_failed_at")).transpose()
+    }
+
+    /// Returns the condition that a failure is not acknowledged. A version of the program that
+    /// knows no acknowledgements may have recorded it again.
+    fn and_not_acknowledged(&self) -> String {
+        if !self.has(ACKS) {
+            return String::new();
+        }
+        format!(
+            " AND NOT EXISTS (SELECT 1 FROM {} AS ack WHERE ack.target = failure.target AND \
+             ack.bucket = failure.bucket AND ack.object_key = failure.object_key AND ack.etag = \
+             failure.etag)",
+            self.tables.acks
+        )
+    }
+
+    /// Returns the first acknowledgements, and the number of all of them. One of an object that has
+    /// been loaded since, or that has changed and failed, is over.
+    async fn shown_acknowledged(
+        &mut self,
+        generations: &[u32],
+        listed: u64,
+    ) -> Result<(Vec<AcknowledgedObject>, u64)> {
+        if !self.has(ACKS) || !self.has("objects") || !self.has("failures") {
+            return Ok((Vec::new(), 0));
+        }
+        let list: Vec<String> = generations.iter().map(ToString::to_string).collect();
+        let later = |name: &str, table: &str, overrules: &str| {
+            format!(
+                "NOT EXISTS (SELECT 1 FROM {table} AS {name} WHERE {name}.target = ack.target AND \
+                 {name}.generation IN ({}) AND {name}.bucket = ack.bucket AND {name}.object_key = \
+                 ack.object_key AND {overrules})",
+                list.join(", ")
+            )
+        };
+        let condition = format!(
+            "target = {} AND {} AND {}",
+            self.target.literal(),
+            later(
+                "loaded",
+                &self.tables.objects,
+                "loaded.state = 'loaded' AND (loaded.etag = ack.etag OR loaded.loaded_at > \
+                 ack.acknowledged_at)"
+            ),
+            later("failure", &self.tables.failures, "failure.etag <> ack.etag")
+        );
+        let sql = format!(
+            "SELECT COUNT(*) AS ack_count FROM {} AS ack WHERE {condition}",
+            self.tables.acks
+        );
+        let count = match self.rows(&sql).await?.pop() {
+            Some(mut fields) => fields.take("ack_count")?,
+            None => 0,
+        };
+        Ok((self.acknowledged(&condition, listed).await?, count))
     }
 
     /// Returns the first failures, and the number of all failures.
@@ -244,7 +308,9 @@ impl LedgerAdmin {
             return Ok((Vec::new(), 0));
         }
         let failures = self.tables.failures.clone();
-        let sql = format!("SELECT COUNT(*) AS failure_count FROM {failures} WHERE {where_target}");
+        let counts = format!("{where_target}{}", self.and_not_acknowledged());
+        let sql =
+            format!("SELECT COUNT(*) AS failure_count FROM {failures} AS failure WHERE {counts}");
         let count = match self.rows(&sql).await?.pop() {
             Some(mut fields) => fields.take("failure_count")?,
             None => 0,
@@ -252,8 +318,8 @@ impl LedgerAdmin {
         let sql = format!(
             "SELECT generation, bucket, object_key, etag, error_code, message, attempts, worker, \
              run_id, {}, {} \
-             FROM {failures} \
-             WHERE {where_target} \
+             FROM {failures} AS failure \
+             WHERE {counts} \
              ORDER BY generation, bucket, object_key LIMIT {listed}",
             time("first_failed_at"),
             time("last_failed_at")

@@ -132,6 +132,9 @@ async fn status_has_a_stable_json_shape(env: TestEnv) -> Result<()> {
         },
         "shadow": null,
         "objects_failed": 1,
+        "objects_acknowledged": 0,
+        "acknowledged": [],
+        "source": null,
         "last_success_at": "2026-01-02T04:00:00.000000Z",
         "oldest_failure_at": "2026-01-02T03:04:05.000000Z",
         "partial": [{

@@ -276,6 +276,7 @@ impl Twins {
                     last_row: part.to.rows,
                     end: part.to.offset,
                     rewriter: None,
+                    meter: None,
                 },
                 rows: part.to.rows - part.from.rows,
                 entry: None,

@@ -54,7 +54,7 @@ pub fn source_config(url: &str) -> SourceConfig {
         region: Some("us-east-1".to_owned()),
         profile: None,
         endpoint_url: Some(url.to_owned()),
-        path_style: true,
+        path_style: Some(true),
         no_sign_request: false,
         request_payer: false,
         connect_timeout: Duration::from_secs(5),
