@@ -10,6 +10,7 @@
 mod check;
 mod forget;
 mod load;
+mod new_table;
 mod outcome;
 mod plan;
 mod startup;

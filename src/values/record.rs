@@ -224,6 +224,12 @@ impl<'line> Deserialize<'line> for Name<'line> {
     }
 }
 
+/// Returns the value at these steps of a record, which is known to be JSON. `None` if it has none,
+/// or more than one.
+pub(crate) fn value_at<'line>(record: &'line str, steps: &[JsonStep]) -> Option<&'line str> {
+    inside(record, steps).ok().flatten()
+}
+
 /// Returns the value inside of `value`, which is known to be JSON.
 fn inside<'line>(value: &'line str, steps: &[JsonStep]) -> Result<Option<&'line str>, Twice> {
     let mut value = value;

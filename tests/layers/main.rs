@@ -45,6 +45,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("mysql", "choices error nearest policy small_file sql_text"),
     ("verify", "choices dialect mysql split sql_text"),
     ("columns", "dialect mysql nearest object sql_text"),
+    ("create_table", "columns dialect error object printable split sql_text values"),
     ("source", "error object retry s3_uri small_file units"),
     ("staging", "blocking dialect error file_slice object retry split units unpack"),
     ("rejects", "error printable retry s3_uri source"),
@@ -80,14 +81,14 @@ const LAYERS: &[(&str, &str)] = &[
     ),
     (
         "config",
-        "choices dialect ledger load_data mysql pipeline policy preflight rejects report retry \
+        "choices create_table dialect ledger load_data mysql pipeline policy preflight rejects report retry \
          s3_uri settings source sql_text staging throttle units values",
     ),
     (
         "commands",
-        "check config dialect error exit_code ledger limits mysql object pipeline policy preflight \
-         printable progress rejects report retry s3_uri shutdown source sql_text staging terminal \
-         throttle verify",
+        "check config create_table dialect error exit_code ledger limits mysql object pipeline \
+         policy preflight printable progress rejects report retry s3_uri shutdown source sql_text \
+         staging terminal throttle unpack values verify",
     ),
     ("cli", "commands config exit_code printable settings small_file units"),
 ];
