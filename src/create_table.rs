@@ -20,4 +20,5 @@ mod records;
 
 pub(crate) use guess::Guess;
 pub(crate) use new_table::NewTable;
-pub(crate) use options::{CreateTableConfig, GuessOptions, Head};
+pub use options::CreateTableConfig;
+pub(crate) use options::{GuessOptions, Head};

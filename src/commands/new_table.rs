@@ -75,8 +75,8 @@ pub(super) async fn guess(
 
 /// Creates the target if it is missing. Returns the table that was created.
 ///
-/// A run that finds no table treats notes as bad: the types are guesses, and no value may lose
-/// anything by a wrong one.
+/// In a run that finds no table, notes are bad, and so are numbers that would come back in another
+/// form. The types are guesses, and no value may lose anything by a wrong one.
 ///
 /// # Errors
 /// Everything that prevents a guess; the answer of the server.
@@ -91,6 +91,7 @@ pub(super) async fn create(
     };
     let Some(table) = guessed else { return Ok(None) };
     config.load.notes_as_bad = true;
+    config.load.readings.keeps_forms = true;
     let created = async {
         let mut connector =
             Connector::new(&config.target, config.timeouts())?.until(&shutdown.abandoning);

@@ -89,6 +89,7 @@ impl Sample<'_> {
 
 /// The values of one column.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "these are independent facts")]
 pub(super) struct ColumnGuess {
     values: u64,
     nulls: u64,

@@ -182,18 +182,7 @@ fn fraction_digits(text: &[u8]) -> usize {
 fn number_form(text: &[u8]) -> Option<Form> {
     let number = Number::read(text)?;
     let (whole, fraction) = number.written();
-    let significant = number.significant();
-    let why = if text.starts_with(b"+") {
-        Some("has a plus sign")
-    } else if whole.is_empty() || fraction.is_empty() && text.contains(&b'.') {
-        Some("has no digit on one side of its point")
-    } else if whole.len() > 1 && whole.starts_with(b"0") {
-        Some("has a leading zero")
-    } else if significant.is_zero() && number.is_negative {
-        Some("is a zero with a sign")
-    } else {
-        None
-    };
+    let why = why_changed(text, number);
     if why.is_some() {
         return Some(Form::Text(why));
     }
@@ -208,6 +197,30 @@ fn number_form(text: &[u8]) -> Option<Form> {
     }
     let decimals = fraction.len();
     Some(Form::Number(NumberForm { decimals, has_exponent: !number.is_plain, fits_double }))
+}
+
+/// Returns the reason why a number would come back from a column of numbers in another form.
+fn why_changed(text: &[u8], number: Number<'_>) -> Option<&'static str> {
+    let (whole, fraction) = number.written();
+    if text.starts_with(b"+") {
+        Some("has a plus sign")
+    } else if whole.is_empty() || fraction.is_empty() && text.contains(&b'.') {
+        Some("has no digit on one side of its point")
+    } else if whole.len() > 1 && whole.starts_with(b"0") {
+        Some("has a leading zero")
+    } else if number.significant().is_zero() && number.is_negative {
+        Some("is a zero with a sign")
+    } else {
+        None
+    }
+}
+
+/// Returns true if a number comes back from a column of numbers as it is written, apart from the
+/// digits after its point. The exponents of a column of floating-point numbers may change.
+pub(super) fn comes_back(text: &[u8], is_float: bool) -> bool {
+    let number = Number::read(text);
+    number
+        .is_some_and(|number| why_changed(text, number).is_none() && (number.is_plain || is_float))
 }
 
 /// Returns true if the shortest digits that lead back to the DOUBLE are those of the number.
@@ -299,6 +312,43 @@ mod tests {
         }
         assert!(matches!(of_text("2026-01-31 10:00:00.1234567"), Form::Text(Some(_))));
         assert_eq!(of_text("20260131"), number(0, false, true));
+    }
+
+    #[test]
+    fn numbers_that_must_come_back_are_bad_if_they_would_not() {
+        let facts = |column_type| ColumnFacts {
+            name: "c",
+            column_type,
+            charset: None,
+            collation: None,
+            is_nullable: true,
+            is_auto_increment: false,
+            is_generated: false,
+            is_json: false,
+        };
+        let readings = Readings { keeps_forms: true, ..Readings::default() };
+        let is_taken = |column_type, text: &str| {
+            let facts = facts(column_type);
+            let rule = ColumnRule::new(&facts, Server::MySql, &Charset::default(), &readings);
+            let verdict = rule.check(Field::Bytes(text.as_bytes()), &mut Vec::new());
+            matches!(verdict, Verdict::Exact | Verdict::ExactAs)
+        };
+        for text in ["7", "-7", "9223372036854775807"] {
+            assert!(is_taken("bigint", text), "{text}");
+        }
+        for text in ["007", "+7", "1e3", " 7", "7.", "-0"] {
+            assert!(!is_taken("bigint", text), "{text}");
+            assert!(!is_taken("decimal(20,2)", text), "{text}");
+        }
+        assert!(is_taken("decimal(20,2)", "7.5") && is_taken("double", "1e3"));
+        assert!(is_taken("varchar(9)", "007"));
+        let record = |value: &str| {
+            let facts = facts("bigint");
+            let rule = ColumnRule::new(&facts, Server::MySql, &Charset::default(), &readings);
+            rule.check_value(value, &mut Vec::new()).0
+        };
+        assert!(matches!(record("true"), Verdict::Bad(_)));
+        assert_eq!(record("12"), Verdict::Exact);
     }
 
     #[test]
