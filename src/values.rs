@@ -44,6 +44,7 @@ mod json_number;
 mod labels;
 mod message;
 mod number;
+mod number_notation;
 mod ordinary;
 mod readings;
 mod record;

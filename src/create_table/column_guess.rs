@@ -295,7 +295,12 @@ impl ColumnGuess {
                 return (self.text(is_key), why);
             }
         };
-        (known, self.counted())
+        let instants = if kind == Kind::DateTime && self.has_instants {
+            "; instants, stored as the clock of --time-zone"
+        } else {
+            ""
+        };
+        (known, format!("{}{instants}", self.counted()))
     }
 
     /// Returns the type of a text: with room for texts that are twice as long as those seen.
@@ -325,7 +330,12 @@ impl ColumnGuess {
         let range = self.range.as_ref().filter(|range| range.is_known);
         let range = range.filter(|_| !self.has_nested && self.kind != Some(Kind::Text));
         let range = range.map_or_else(String::new, |range| {
-            format!(" from {} to {}", printable(&range.lowest.2), printable(&range.highest.2))
+            let (lowest, highest) = (printable(&range.lowest.2), printable(&range.highest.2));
+            match (lowest == highest, self.values) {
+                (true, 1) => format!(": {lowest}"),
+                (true, _) => format!(", all {lowest}"),
+                (false, _) => format!(" from {lowest} to {highest}"),
+            }
         });
         format!("{count}{range}{}", self.absent())
     }

@@ -6,7 +6,7 @@ use super::options::Head;
 use crate::dialect::{ColumnOrVariable, ExtraColumns, FormatConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::printable::printable;
-use crate::split::{Field, FieldReader, RowCutter, RowReader, header_names};
+use crate::split::{CutRow, Field, FieldReader, RowCutter, RowReader, header_names};
 use crate::sql_text::same_name;
 
 impl Guess<'_> {
@@ -34,13 +34,12 @@ impl Guess<'_> {
         let values = FieldReader::new(dialect, fields.len());
         let mut cutter = RowCutter::new(dialect, &scan.lines_terminated_by, fields.len());
         let mut rows = 0;
-        let cut = cutter.feed(&data, |row| {
+        let mut add = |row: CutRow<'_>| {
             if rows == MOST_ROWS {
                 return;
             }
             rows += 1;
-            // Fed at once, so each row is a piece of the data.
-            let offset = data_start + row.bytes.as_ptr().addr() - data.as_ptr().addr();
+            let offset = data_start + offset(&data, row.bytes);
             let place = || {
                 let before = head.text.get(..offset).unwrap_or_default();
                 format!("{key} line {}", memchr::memchr_iter(b'\n', before).count() + 1)
@@ -54,8 +53,12 @@ impl Guess<'_> {
                     Field::Value(value) => self.add_text(column, &value, &place),
                 }
             });
-        });
-        cut.map_err(malformed)?;
+        };
+        cutter.feed(&data, &mut add).map_err(malformed)?;
+        // The last row of a text that goes on may be cut.
+        if head.is_whole {
+            cutter.finish(&mut add).map_err(malformed)?;
+        }
         self.rows += rows;
         Ok(())
     }
@@ -124,5 +127,15 @@ impl Guess<'_> {
         );
         Err(Error::new(ErrorKind::Malformed, message)
             .with_hint("--match-columns name makes a table with the columns of all objects"))
+    }
+}
+
+/// Returns the offset of a row in the data. It is a piece of the data, or a copy of the last one.
+fn offset(data: &[u8], row: &[u8]) -> usize {
+    let offset = row.as_ptr().addr().wrapping_sub(data.as_ptr().addr());
+    if offset <= data.len() {
+        offset
+    } else {
+        memchr::memmem::rfind(data, row).unwrap_or(data.len())
     }
 }

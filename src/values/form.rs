@@ -7,6 +7,7 @@ use super::column::{ColumnFacts, ColumnRule};
 use super::date_format::DateFormat;
 use super::decimal_comma::with_point;
 use super::number::{Number, trim};
+use super::number_notation::why_changed;
 use super::readings::Readings;
 use super::server::Server;
 use super::verdict::{Field, Verdict};
@@ -197,30 +198,6 @@ fn number_form(text: &[u8]) -> Option<Form> {
     }
     let decimals = fraction.len();
     Some(Form::Number(NumberForm { decimals, has_exponent: !number.is_plain, fits_double }))
-}
-
-/// Returns the reason why a number would come back from a column of numbers in another form.
-fn why_changed(text: &[u8], number: Number<'_>) -> Option<&'static str> {
-    let (whole, fraction) = number.written();
-    if text.starts_with(b"+") {
-        Some("has a plus sign")
-    } else if whole.is_empty() || fraction.is_empty() && text.contains(&b'.') {
-        Some("has no digit on one side of its point")
-    } else if whole.len() > 1 && whole.starts_with(b"0") {
-        Some("has a leading zero")
-    } else if number.significant().is_zero() && number.is_negative {
-        Some("is a zero with a sign")
-    } else {
-        None
-    }
-}
-
-/// Returns true if a number comes back from a column of numbers as it is written, apart from the
-/// digits after its point. The exponents of a column of floating-point numbers may change.
-pub(super) fn comes_back(text: &[u8], is_float: bool) -> bool {
-    let number = Number::read(text);
-    number
-        .is_some_and(|number| why_changed(text, number).is_none() && (number.is_plain || is_float))
 }
 
 /// Returns true if the shortest digits that lead back to the DOUBLE are those of the number.
