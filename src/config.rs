@@ -6,6 +6,7 @@
 //! at [`crate::commands`], which hands the layers below only the settings that they need.
 
 mod conflicts;
+mod create_table;
 mod database_url;
 mod format;
 mod json;
@@ -21,6 +22,7 @@ mod throughput;
 
 pub use resolve::{Inputs, Resolved, resolve};
 
+use crate::create_table::CreateTableConfig;
 use crate::dialect::FormatConfig;
 use crate::ledger::{AdminOptions, JobOptions, LedgerConfig};
 use crate::load_data::LoadConfig;
@@ -40,6 +42,8 @@ pub struct Config {
     pub staging: StagingConfig,
     pub format: FormatConfig,
     pub target: TargetConfig,
+    /// Set if a table that does not exist is to be created.
+    pub create_table: Option<CreateTableConfig>,
     pub ledger: LedgerConfig,
     pub load: LoadConfig,
     pub throughput: ThroughputConfig,

@@ -42,6 +42,7 @@
 //!   checksum. Large objects arrive in ranges, part by part.
 //! - [`source`]: S3. Only its folder `s3` imports the SDK.
 //! - [`throttle`]: the limits on concurrent transactions, and the pauses.
+//! - [`create_table`]: the guess of a table from the first rows of objects. Pure.
 //! - [`columns`]: the names in headers and keys, and the columns that they stand for. Pure.
 //! - [`verify`]: the checksums that compare the table with the objects at the end of a job. Pure.
 //! - [`mysql`]: connections, the properties and errors of servers, and the definitions of tables.
@@ -80,6 +81,7 @@ pub mod cli;
 pub mod columns;
 pub mod commands;
 pub mod config;
+pub mod create_table;
 pub mod dialect;
 pub mod error;
 pub mod exit_code;

@@ -38,6 +38,6 @@ pub(crate) use server_error::{Phase, classify};
 pub use sessions::{Session, Sessions};
 pub use table_schema::{ColumnSchema, TableSchema};
 pub(crate) use table_schema::{
-    ReferringKey, TableDefinition, TableDescription, TableKind, UniqueKey, describe_tables,
-    is_in_foreign_key, missing_table, table_names,
+    ReferringKey, TableDefinition, TableDescription, TableKind, UniqueKey, create_if_missing,
+    describe_tables, is_in_foreign_key, missing_table, needs_primary_key, table_names,
 };

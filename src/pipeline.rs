@@ -50,6 +50,7 @@ mod header;
 mod layouts;
 mod load_worker;
 mod options;
+mod pin;
 mod prepared;
 mod row_counter;
 mod row_digest;
@@ -66,6 +67,7 @@ mod work;
 pub(crate) use context::Checking;
 pub(crate) use decision::{Decision, Disposition, decide};
 pub(crate) use options::PipelineOptions;
+pub(crate) use pin::pin;
 pub(crate) use prepared::Prepared;
 pub(crate) use work::{LISTED_AHEAD, ObjectStream};
 

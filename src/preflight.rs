@@ -1,5 +1,6 @@
 //! Checks everything about the target that could go wrong, before the first byte is read.
 
+mod missing_table;
 mod names;
 mod options;
 mod problems;
@@ -8,6 +9,7 @@ mod swap;
 mod unfilled;
 mod verify;
 
+pub(crate) use missing_table::{MissingTable, create_table, find_missing};
 pub use options::PreflightOptions;
 
 use std::sync::Arc;
@@ -167,15 +169,21 @@ fn load_concurrency(
 async fn read_schema(conn: &mut Conn, options: &PreflightOptions<'_>) -> Result<TableSchema> {
     let table = &options.target.table;
     let what = format!("table {table}");
-    let Some(database) = table.database.as_deref().or(options.target.database.as_deref()) else {
-        return Err(Error::new(ErrorKind::TargetRefused, format!("{what}: no database is named"))
-            .with_hint(
-                "write --table database.table, or name the database in --database or the URL",
-            ));
-    };
+    let database = database(options)?;
     match TableSchema::read(conn, database, &table.table).await {
         Ok(Some(schema)) => Ok(schema),
         Ok(None) => Err(missing_table(conn, table, database).await),
         Err(error) => Err(classify(Phase::Connect, &what, &error)),
     }
+}
+
+/// Returns the database of the target.
+fn database<'a>(options: &PreflightOptions<'a>) -> Result<&'a str> {
+    let table = &options.target.table;
+    table.database.as_deref().or(options.target.database.as_deref()).ok_or_else(|| {
+        let message = format!("table {table}: no database is named");
+        Error::new(ErrorKind::TargetRefused, message).with_hint(
+            "write --table database.table, or name the database in --database or the URL",
+        )
+    })
 }

@@ -21,7 +21,7 @@ mod text;
 pub use document::{CheckTotals, LoadTotals};
 pub use job_end::JobEnd;
 pub use options::OutputConfig;
-pub use run_end::RunEnd;
+pub use run_end::{CreatedTable, RunEnd};
 
 use std::path::Path;
 use std::time::Duration;
@@ -304,6 +304,7 @@ impl Report {
             generation: end.ledger.map(|(_, job)| job.generation),
             totals: &self.totals,
             loaded: self.totals.rows_loaded(),
+            created_table: end.created_table.map(|table| table.statement.as_str()),
             job: end.job_end.map(JobFields::new),
             listing_complete: end.is_listing_complete,
             seconds: end.elapsed.as_secs_f64(),

@@ -7,7 +7,7 @@ use super::item::is_column;
 use crate::dialect::{ColumnOrVariable, ExtraColumns, FormatConfig, MissingColumns, set_variables};
 use crate::mysql::TableSchema;
 use crate::nearest::nearest;
-use crate::sql_text::{option_identifier, same_name};
+use crate::sql_text::{TableName, option_identifier, quote_identifier, same_name};
 
 /// The variable for the fields that are left out.
 const EXTRA: &str = "s3_to_mysql_extra";
@@ -17,6 +17,7 @@ const SHOWN_NAMES: usize = 10;
 /// The columns and variables that names may stand for.
 #[derive(Clone, Debug)]
 pub(crate) struct NameMatcher {
+    table: TableName,
     items: Vec<ColumnOrVariable>,
     /// The variables that an expression of `--set` reads, so that each object must have them.
     variables: Vec<String>,
@@ -72,6 +73,7 @@ impl NameMatcher {
             is_needed && !column.is_generated && !is_set(&column.name)
         });
         Self {
+            table: schema.name(),
             needed: needed.map(|column| column.name.clone()).collect(),
             items,
             variables,
@@ -152,6 +154,7 @@ impl NameMatcher {
         let extra: Vec<(usize, &String)> =
             names.iter().enumerate().filter(|(index, _)| found[*index].is_none()).collect();
         let Some((_, first)) = extra.first() else { return Ok(()) };
+        let names: Vec<&str> = extra.iter().map(|(_, name)| name.as_str()).collect();
         let listed = listed(extra.iter().map(|(index, name)| match name.as_str() {
             "" => format!("field {} (without a name)", index + 1),
             name => name.to_owned(),
@@ -162,8 +165,24 @@ impl NameMatcher {
         let near = near.map(|near| format!("did you mean {near:?}? ")).unwrap_or_default();
         Err(NameProblem {
             why: format!("{listed} {verb} that can be loaded"),
-            hint: format!("{near}--extra-columns ignore leaves such fields out"),
+            hint: format!(
+                "{near}--extra-columns ignore leaves such fields out{}",
+                self.alter(&names)
+            ),
         })
+    }
+
+    /// Returns the statement that makes columns of the names that are none, as the end of a hint.
+    fn alter(&self, names: &[&str]) -> String {
+        let columns = names.iter().filter(|name| !name.is_empty()).take(SHOWN_NAMES);
+        let columns: Vec<String> = columns
+            .map(|name| format!("ADD COLUMN {} VARCHAR(255)", quote_identifier(name)))
+            .collect();
+        if columns.is_empty() {
+            return String::new();
+        }
+        let (table, columns) = (&self.table, columns.join(", "));
+        format!("; ALTER TABLE {table} {columns}; adds what is missing, if that is its type")
     }
 
     fn ensure_complete(

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::new_table::refuse_missing;
 use super::outcome::{OpenRun, RunResult};
 use super::startup::prepare;
 use crate::check::{Check, SetNulls, TargetClone};
@@ -64,6 +65,7 @@ pub async fn check(
         did_begin: true,
         verified: None,
         job_end: None,
+        created_table: None,
     };
     let (totals, texts, unwritten) = open.report.finish_check(end, &not_checked, sample);
     errors.extend(unwritten);
@@ -82,6 +84,7 @@ pub(crate) async fn begin(
     found: &Arc<ListingProgress>,
     abandoning: &CancellationToken,
 ) -> std::result::Result<(Prepared, Check), Vec<Error>> {
+    refuse_missing(config, abandoning).await?;
     let mut prepared = prepare(config, found, abandoning).await?;
     if let Some(idle) = prepared.session.take() {
         // The ledger would use this session, but a check has no ledger.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::new_table;
 use super::outcome::{OpenRun, RunResult};
 use super::startup::{open_ledger, open_rejects, prepare};
 use crate::config::Config;
@@ -29,14 +30,13 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
         Err(result) => return result,
     };
     let shutdown = open.shutdown.clone();
+    match Box::pin(new_table::create(&mut config, &shutdown)).await {
+        Ok(created) => open.created_table = created,
+        Err(problems) => return end_before_it_began(open, problems),
+    }
     let (prepared, ledger) = match Box::pin(begin(&config, &open.listed, &shutdown)).await {
         Ok(begun) => begun,
-        Err(problems) => {
-            return open.end_before_it_began(problems, |report, end| {
-                let (_, texts, unwritten) = report.finish(end);
-                (texts, unwritten)
-            });
-        }
+        Err(problems) => return end_before_it_began(open, problems),
     };
     // With truncate or swap, force has begun a new job, which has nothing to load again.
     config.ledger.force &= config.load.mode == Mode::Append;
@@ -82,6 +82,7 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
         did_begin: true,
         verified: verified.as_ref(),
         job_end: job_end.as_ref(),
+        created_table: open.created_table.as_ref(),
     });
     errors.extend(unwritten);
     let exit_code = exit_code::decide(End::Run {
@@ -114,6 +115,13 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
         end_run(ledger, exit_code, &totals).await;
     }
     RunResult { exit_code, output: texts.summary, problems: texts.problems, errors }
+}
+
+fn end_before_it_began(open: OpenRun, problems: Vec<Error>) -> RunResult {
+    open.end_before_it_began(problems, |report, end| {
+        let (_, texts, unwritten) = report.finish(end);
+        (texts, unwritten)
+    })
 }
 
 /// Checks everything that must be right before the first object, then opens what a load writes to.

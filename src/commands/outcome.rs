@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::error::{Error, ErrorKind};
 use crate::exit_code::{self, End};
 use crate::progress::ListingProgress;
-use crate::report::{EndTexts, Report, RunEnd};
+use crate::report::{CreatedTable, EndTexts, Report, RunEnd};
 use crate::shutdown::{Shutdown, Signals};
 use crate::terminal::Terminal;
 
@@ -55,6 +55,8 @@ pub(super) struct OpenRun {
     pub(super) shutdown: Shutdown,
     pub(super) listed: Arc<ListingProgress>,
     pub(super) report: Report,
+    /// The table that the run has created.
+    pub(super) created_table: Option<CreatedTable>,
 }
 
 impl OpenRun {
@@ -75,7 +77,13 @@ impl OpenRun {
         let shutdown = Shutdown::default();
         // Ends with the process.
         tokio::spawn(shutdown.clone().listen(signals));
-        Ok(Self { started, shutdown, listed: Arc::new(ListingProgress::default()), report })
+        Ok(Self {
+            started,
+            shutdown,
+            listed: Arc::new(ListingProgress::default()),
+            report,
+            created_table: None,
+        })
     }
 
     /// Ends a run that did not begin. `finish` writes the report's last line, without which the
@@ -87,7 +95,8 @@ impl OpenRun {
     ) -> RunResult {
         problems.extend(self.shutdown.signalled().map(interrupted));
         let elapsed = self.started.elapsed();
-        let end = RunEnd { elapsed, errors: &problems, ..RunEnd::default() };
+        let created_table = self.created_table.as_ref();
+        let end = RunEnd { elapsed, errors: &problems, created_table, ..RunEnd::default() };
         let (texts, unwritten) = finish(self.report, end);
         problems.extend(unwritten);
         let signal = self.shutdown.signalled();

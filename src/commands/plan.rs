@@ -7,6 +7,7 @@ use std::sync::Arc;
 use indicatif::HumanBytes;
 use tokio_util::sync::CancellationToken;
 
+use super::new_table;
 use super::outcome::RunResult;
 use super::startup::{look_into_ledger, prepare};
 use crate::config::Config;
@@ -19,6 +20,7 @@ use crate::policy::Mode;
 use crate::preflight::Preflight;
 use crate::printable::printable;
 use crate::progress::ListingProgress;
+use crate::report::CreatedTable;
 use crate::s3_uri::key_line;
 use crate::source::Listed;
 use crate::staging::Budget;
@@ -54,7 +56,13 @@ struct PlanTotals {
 }
 
 /// Writes a line for each object to `output` during the listing, then the sums and the statement.
+/// If the table is missing and is to be created, writes only the statement that creates it.
 pub async fn plan(config: Config, output: &mut (dyn Write + Send)) -> RunResult {
+    match new_table::guess(&config, &CancellationToken::new()).await {
+        Ok(None) => {}
+        Ok(Some(table)) => return write_table(&table, output),
+        Err(problems) => return RunResult::before_it_began(problems),
+    }
     let found = Arc::new(ListingProgress::default());
     let mut prepared = match prepare(&config, &found, &CancellationToken::new()).await {
         Ok(prepared) => prepared,
@@ -92,11 +100,7 @@ pub async fn plan(config: Config, output: &mut (dyn Write + Send)) -> RunResult 
         listing.abort();
     }
     let errors: Vec<Error> = match (written, listing.await) {
-        // `plan | head` is not a failure.
-        (Err(Broken::Output(error)), _) if error.kind() == std::io::ErrorKind::BrokenPipe => None,
-        (Err(Broken::Output(error)), _) => {
-            Some(Error::new(ErrorKind::Usage, "standard output cannot be written").caused_by(error))
-        }
+        (Err(Broken::Output(error)), _) => unwritten(error),
         (Err(Broken::Ledger(error)), _) | (Ok(()), Ok(Err(error))) => Some(error),
         (Ok(()), Ok(Ok(_)) | Err(_)) => None,
     }
@@ -109,6 +113,25 @@ pub async fn plan(config: Config, output: &mut (dyn Write + Send)) -> RunResult 
         rows_rejected: 0,
     });
     RunResult { exit_code, errors, ..RunResult::default() }
+}
+
+/// Writes the statement that creates the table, and nothing else: it can be run as it is.
+fn write_table(table: &CreatedTable, output: &mut (dyn Write + Send)) -> RunResult {
+    let written = writeln!(output, "{};", table.statement).and_then(|()| output.flush());
+    let errors: Vec<Error> = written.err().and_then(unwritten).into_iter().collect();
+    let exit_code = exit_code::decide(End::Run {
+        signal: None,
+        errors: &errors,
+        is_complete: true,
+        rows_rejected: 0,
+    });
+    RunResult { exit_code, errors, ..RunResult::default() }
+}
+
+/// Returns the error of standard output. `plan | head` is not a failure.
+fn unwritten(error: std::io::Error) -> Option<Error> {
+    (error.kind() != std::io::ErrorKind::BrokenPipe)
+        .then(|| Error::new(ErrorKind::Usage, "standard output cannot be written").caused_by(error))
 }
 
 /// Writes a line for each object that a load would load, and adds all others to the sums.

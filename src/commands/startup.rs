@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -138,10 +138,15 @@ async fn nothing_listed(
             }
         }
         Err(error) => {
-            problems.push(Error::new(ErrorKind::Bug, "the listing task panicked").caused_by(error));
+            problems.push(listing_error(error));
         }
     }
     listing
+}
+
+/// Returns the error of a listing task that did not end by itself.
+pub(super) fn listing_error(error: JoinError) -> Error {
+    Error::new(ErrorKind::Bug, "the listing task panicked").caused_by(error)
 }
 
 /// Returns what the user should know, although the run begins.
@@ -289,7 +294,7 @@ fn too_few_files(config: &Config, limit: Option<u64>) -> Option<String> {
     })
 }
 
-fn nothing_matched(skipped_keys: SkippedKeys) -> Error {
+pub(super) fn nothing_matched(skipped_keys: SkippedKeys) -> Error {
     let SkippedKeys { folder_markers, hidden, filtered_out } = skipped_keys;
     let passed = if folder_markers + hidden + filtered_out > 0 {
         format!(

@@ -32,6 +32,7 @@ pub(super) fn resolve(resolver: &mut Resolver) -> Readings {
         decimal_comma: resolver.switch(&s::DECIMAL_COMMA),
         empty_as_null: resolver.switch(&s::EMPTY_AS_NULL),
         binary: resolver.choice(&s::BINARY).unwrap_or_default(),
+        keeps_forms: false,
         date_formats,
     }
 }

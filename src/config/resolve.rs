@@ -21,7 +21,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::conflicts::{contradictions, files_that_collide};
-use super::{Config, format, json, ledger, load, source, target, throughput};
+use super::{Config, create_table, format, json, ledger, load, source, target, throughput};
 use crate::choices::{FailOn, LogFormat, ProgressMode, SummaryForm};
 use crate::dialect::ObjectFormat;
 use crate::report::OutputConfig;
@@ -92,6 +92,7 @@ where
         staging: staging(&mut resolver, environment.temporary_dir),
         format,
         target: target::resolve(&mut resolver, inputs.read_file, scope),
+        create_table: create_table::resolve(&mut resolver),
         ledger: ledger::resolve(&mut resolver),
         load: load::resolve(&mut resolver),
         throughput: throughput::resolve(&mut resolver),

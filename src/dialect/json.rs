@@ -4,7 +4,7 @@
 use strum::{Display, EnumString, IntoStaticStr, VariantNames};
 
 use super::column_list::ColumnOrVariable;
-use super::json_path::JsonPath;
+use super::json_path::{JsonPath, JsonStep};
 use super::names::ExtraColumns;
 
 /// The format of the objects.
@@ -62,6 +62,19 @@ impl JsonFormat {
             _ => false,
         };
         self.fields.iter().find(|(other, _)| is_it(other)).map(|(_, path)| path)
+    }
+
+    /// Returns the names of the members that lead to the records, if records may be anywhere in the
+    /// text and not just on lines.
+    #[must_use]
+    pub fn records_at(&self) -> Option<Vec<String>> {
+        let JsonLayout::Document(path) = &self.layout else { return None };
+        let steps = path.iter().flat_map(|path| &path.steps);
+        let names = steps.filter_map(|step| match step {
+            JsonStep::Member(name) => Some(name.clone()),
+            JsonStep::Element(_) => None,
+        });
+        Some(names.collect())
     }
 
     /// Returns what decides which rows an object has and where their values come from, each as a

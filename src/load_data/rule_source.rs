@@ -46,7 +46,7 @@ impl RuleSource {
         let names = names.filter(|name| !partitions.iter().any(|it| same_name(it, name)));
         RowRules::new(columns, &self.format, notes_as_bad, |name| self.column(name))
             .with_triggers(!self.schema.triggers.is_empty())
-            .with_table_columns(names)
+            .with_table_columns(self.schema.name(), names)
     }
 
     /// Returns the rule of a column, or `None` if the table lacks it.

@@ -21,6 +21,12 @@ pub(crate) const PRIVILEGE_NEEDED: u16 = 1227;
 /// The database does not exist.
 pub(crate) const NO_SUCH_DATABASE: u16 = 1049;
 
+/// The table exists already.
+pub(crate) const TABLE_EXISTS: u16 = 1050;
+
+/// The table must have a primary key, by `sql_require_primary_key`.
+pub(crate) const PRIMARY_KEY_REQUIRED: u16 = 3750;
+
 /// The table does not exist.
 pub(crate) const NO_SUCH_TABLE: u16 = 1146;
 

@@ -10,13 +10,23 @@ mod unique_keys;
 
 pub(crate) use comparison::TableDefinition;
 pub(crate) use references::{ReferringKey, is_in_foreign_key};
-pub(crate) use tables::{TableDescription, describe_tables, missing_table, table_names};
+pub(crate) use tables::{
+    TableDescription, create_if_missing, describe_tables, missing_table, needs_primary_key,
+    table_names,
+};
 pub(crate) use unique_keys::UniqueKey;
+
+use std::time::Duration;
 
 use mysql_async::Row;
 
 use super::conn::Conn;
 use crate::sql_text::{TableName, quote_identifier, same_name, text_literal};
+
+/// The number of looks at a table that is listed without columns, and the pause between them:
+/// together the seconds in which a server creates any table.
+const LOOKS: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A table or view, with its columns and with everything that refers to it.
 #[derive(Clone, Debug, Default)]
@@ -100,9 +110,29 @@ impl TableSchema {
     /// Reads the table from the server, in one round trip. Returns `None` if the table does not
     /// exist, or the account cannot see it.
     ///
+    /// MariaDB lists a table that is still being created without columns, so this looks again at
+    /// such a table for a while.
+    ///
     /// # Errors
     /// The errors of the driver.
     pub async fn read(
+        conn: &mut Conn,
+        database: &str,
+        table: &str,
+    ) -> mysql_async::Result<Option<Self>> {
+        let mut looks = 1;
+        loop {
+            let found = Self::read_once(conn, database, table).await?;
+            let is_complete = found.as_ref().is_none_or(|table| !table.columns.is_empty());
+            if is_complete || looks == LOOKS {
+                return Ok(found);
+            }
+            looks += 1;
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn read_once(
         conn: &mut Conn,
         database: &str,
         table: &str,

@@ -7,7 +7,7 @@ use super::header::HeaderCheck;
 use super::layouts::Layouts;
 use super::options::PipelineOptions;
 use crate::check::Check;
-use crate::dialect::{FormatConfig, JsonLayout, JsonStep};
+use crate::dialect::FormatConfig;
 use crate::error::Result;
 use crate::ledger::{Job, Ledger};
 use crate::load::Loader;
@@ -45,15 +45,7 @@ pub(crate) struct Context {
 impl Context {
     /// Returns the place of the records in objects of JSON that have them anywhere.
     pub(crate) fn records(&self) -> Option<RecordsAt> {
-        let JsonLayout::Document(path) = &self.options.format.json.as_ref()?.layout else {
-            return None;
-        };
-        let steps = path.iter().flat_map(|path| &path.steps);
-        let names = steps.filter_map(|step| match step {
-            JsonStep::Member(name) => Some(name.clone()),
-            JsonStep::Element(_) => None,
-        });
-        Some(names.collect())
+        self.options.format.json.as_ref()?.records_at().map(Into::into)
     }
 
     /// Returns true if rows have lines that a person can look for. Records of a document do not.

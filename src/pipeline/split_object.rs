@@ -23,28 +23,26 @@ use super::context::{Context, Purpose};
 use super::events::{Event, emit, failed, without_object};
 use super::header::{HEADER_BYTES, header_too_long};
 use super::options::PipelineOptions;
+use super::pin::pin;
 use super::stage_parts::{PartsStaged, stage_parts};
 use super::work::{PartEnded, PartOutcome, Ready, Selected, Split};
 use crate::error::{Consequence, Error, ErrorKind, Result};
 use crate::ledger::{Completed, Job, Ledger, SplitProgress};
 use crate::load_data::{LoadStats, ObjectLayout, ObjectMeter, RejectBudget};
-use crate::object::{Object, Stat};
+use crate::object::Object;
 use crate::policy::MaxRejects;
 use crate::rejects::ObjectName;
 use crate::report::Outcome;
-use crate::retry::Attempts;
 use crate::s3_uri::SourceUri;
 use crate::source::S3;
 use crate::split::can_split;
-use crate::staging::{Budget, Integrity, PinnedObject, packed_head};
+use crate::staging::{Budget, Integrity, PinnedObject, first_text};
 use crate::units::ByteSize;
 use crate::unpack::{Codec, Codecs, HEAD_BYTES, TextForm};
 
 /// The number of objects that are split at the same time. Each has ranges in memory and several
 /// connections of its own.
 pub(crate) const MAX_SPLIT_OBJECTS: usize = 2;
-/// The number of range requests in flight for one object.
-const RANGE_WINDOW: usize = 4;
 /// The maximum number of parts of one object. More would only bloat the ledger.
 const MAX_PARTS: u64 = 1 << 20;
 /// The minimum number of parts that fit into the staging budget: one that downloads, one that
@@ -166,7 +164,9 @@ async fn load_object(
         return Err(Error::new(ErrorKind::Bug, format!("{object}: it is split without a ledger")));
     };
     let stopping = context.shutdown.draining.child_token();
-    let Some(pinned) = stopping.run_until_cancelled(stat(context, object)).await else {
+    let Some(pinned) =
+        stopping.run_until_cancelled(pin(&context.s3, object, &context.options)).await
+    else {
         return Ok(SplitOutcome::NotReached);
     };
     let pinned = Arc::new(pinned?);
@@ -257,9 +257,11 @@ async fn look_at_head(
         Some(codec) => {
             let fields_per_row = context.layouts.ordinary.fields_per_row();
             let refuses_json_lines = context.refuses_json_lines(fields_per_row);
-            let (first, is_whole) =
-                packed_head(pinned, &context.staging, codec, refuses_json_lines).await?;
-            (first, !is_whole)
+            let form = TextForm { codec: Some(codec), records: None };
+            let bytes = usize::try_from(HEADER_BYTES).unwrap_or(usize::MAX);
+            let first =
+                first_text(pinned, &context.staging, &form, bytes, refuses_json_lines).await?;
+            (first.text, !first.is_whole)
         }
         None if goes_by_name || context.header.is_some() => {
             let first = pinned.head(HEADER_BYTES.min(object.size_bytes)).await?;
@@ -279,36 +281,6 @@ async fn look_at_head(
         header.check(object, &first, is_cut, &layout.columns)?;
     }
     Ok((layout, codec))
-}
-
-/// Asks the store for the properties of the object that a range request does not return.
-async fn stat(context: &Context, object: &Object) -> Result<PinnedObject> {
-    let mut attempts = Attempts::new(&context.options.retry);
-    let stat = loop {
-        let error = match context.s3.stat(object).await {
-            Ok(stat) => break stat,
-            Err(error) => error,
-        };
-        if matches!(error.kind, ErrorKind::ObjectMissing | ErrorKind::ObjectChanged) {
-            return Err(error);
-        }
-        if !attempts.wait_after(&error).await {
-            if matches!(error.kind, ErrorKind::SourceUnreachable | ErrorKind::SourceBusy) {
-                return Err(error);
-            }
-            // Some stores do not answer a request for the checksum. Any other problem shows when
-            // the bytes are requested.
-            tracing::debug!("{}; its checksum is unknown", error.one_line());
-            break Stat::default();
-        }
-    };
-    let (s3, asked) = (context.s3.clone(), object.clone());
-    let open = Arc::new(move |from| {
-        let (s3, object) = (s3.clone(), asked.clone());
-        Box::pin(async move { s3.get(&object, from).await }) as _
-    });
-    let window = RANGE_WINDOW.min(context.options.staging.download_concurrency);
-    PinnedObject::new(object.clone(), stat, open, context.options.retry.clone(), window)
 }
 
 /// The outcome of the parts that were handed over.

@@ -270,6 +270,8 @@ pub(super) struct LoadSummary<'a> {
     pub(super) totals: &'a LoadTotals,
     /// Rows that are now in the table: `rows` without `skipped` and `rejected`.
     pub(super) loaded: u64,
+    /// The statement with which the run created the table. `null` if it did not.
+    pub(super) created_table: Option<&'a str>,
     /// The job of a truncate or swap, over all its runs. `null` for an append.
     pub(super) job: Option<JobFields>,
     /// True if every object was listed before the run ended.

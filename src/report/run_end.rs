@@ -15,6 +15,13 @@ pub(crate) struct LoadReport<'a> {
     pub(crate) end: RunEnd<'a>,
 }
 
+/// A table that the run created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreatedTable {
+    pub statement: String,
+    pub columns: usize,
+}
+
 /// The end of a run, when all outcomes are recorded.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RunEnd<'a> {
@@ -32,6 +39,8 @@ pub struct RunEnd<'a> {
     pub did_begin: bool,
     /// The verification of the table at the end of the job.
     pub verified: Option<&'a TableVerification>,
+    /// The table that the run created, if it did.
+    pub created_table: Option<&'a CreatedTable>,
 }
 
 impl RunEnd<'_> {

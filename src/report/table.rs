@@ -35,6 +35,9 @@ struct Row {
 pub(super) fn load(report: &LoadReport<'_>, paint: Paint) -> String {
     let LoadReport { totals, end } = report;
     let mut table = SummaryTable::default();
+    if let Some(created) = end.created_table {
+        table.add("table created", "", counted(created.columns as u64, "column"));
+    }
     table.count("objects loaded", totals.objects_loaded, "");
     table.count_any("loaded again", totals.objects_loaded_again, end.loaded_again_remark());
     table.count_any("already loaded", totals.objects_already_loaded, "");

@@ -186,6 +186,7 @@ fn the_names_and_values_of_a_loads_report_stay_as_they_are() {
             ledger: Some((&run, &job)),
             did_begin: true,
             verified: Some(&verified),
+            created_table: None,
             job_end: Some(&JobEnd {
                 mode: Mode::Swap,
                 is_resumed: true,

@@ -20,6 +20,9 @@ pub(super) fn load(report: &LoadReport<'_>) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{label:<18} {}", printable(&value));
     };
+    if let Some(table) = end.created_table {
+        line("table created", counted(table.columns as u64, "column"));
+    }
     line("objects loaded", totals.objects_loaded.to_string());
     if totals.objects_loaded_again > 0 {
         let value = format!("{} ({})", totals.objects_loaded_again, end.loaded_again_remark());

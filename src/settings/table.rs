@@ -7,6 +7,9 @@
 //! A setting that is not in the table does not exist. A setting in the table that `resolve` does
 //! not read fails a test.
 
+#[cfg(test)]
+mod tests;
+
 use strum::VariantNames as _;
 
 use super::setting::{Flag, Section, Setting, ValueKind};
@@ -304,6 +307,13 @@ settings! {
                as in `odd.db`.`odd table`.")
         .value("TABLE")
         .common();
+    CREATE_TABLE = Setting::new(Target, "create-table", Switch { opposite: "no-create-table" },
+        "Create the table if it does not exist, with types guessed from the first rows")
+        .more("plan prints the statement and why each column has its type. load runs it. The run \
+               that finds no table treats notes as bad.");
+    PRIMARY_KEY = Setting::new(Target, "primary-key", Text,
+        "The columns of the primary key of a table that create-table creates, as in a,b")
+        .value("LIST");
     SSL_MODE = Setting::new(Target, "ssl-mode", Choice(SslMode::VARIANTS),
         "How the connection is encrypted, and what is verified")
         .more("The modes have the names and meanings of the mysql client. Case does not matter.")
@@ -514,40 +524,4 @@ settings! {
     PROGRESS = Setting::new(Output, "progress", Choice(ProgressMode::VARIANTS),
         "The form in which progress is shown")
         .more("auto: bars on a terminal, otherwise log lines.").default("auto");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_setting_has_its_own_name_and_every_switch_its_own_opposite() {
-        let mut names: Vec<&str> = ALL.iter().map(|s| s.name).collect();
-        for setting in ALL {
-            if let ValueKind::Switch { opposite } = setting.kind {
-                let expected = setting
-                    .name
-                    .strip_prefix("no-")
-                    .map_or(format!("no-{}", setting.name), str::to_owned);
-                assert_eq!(opposite, expected);
-                names.push(opposite);
-            }
-        }
-        let count = names.len();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), count);
-    }
-
-    #[test]
-    fn a_variable_is_named_after_its_setting() {
-        assert_eq!(ON_DUPLICATE.environment_variable(), "S3_TO_MYSQL_ON_DUPLICATE");
-    }
-
-    #[test]
-    fn only_secrets_have_no_flag() {
-        for setting in ALL {
-            assert_eq!(setting.secret, setting.flag == Flag::None, "{}", setting.name);
-        }
-    }
 }

@@ -141,6 +141,18 @@ impl RowReader {
         Some((self.machine.data_start, terminator))
     }
 
+    /// Returns what is known about an object that goes on: the rows that have ended so far.
+    #[must_use]
+    pub fn so_far(&self) -> Scan {
+        let terminator = self.grammar.line_terminator(self.machine.detected).unwrap_or(LF);
+        Scan {
+            data_start: self.machine.data_start,
+            rows: self.machine.rows,
+            lines_terminated_by: terminator.to_vec(),
+            needs_terminator: false,
+        }
+    }
+
     /// Ends the object.
     ///
     /// # Errors

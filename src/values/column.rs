@@ -14,6 +14,7 @@ use super::float::FloatRule;
 use super::integer::IntegerRule;
 use super::json;
 use super::labels::LabelRule;
+use super::number_notation::comes_back;
 use super::ordinary::Ordinary;
 use super::readings::Readings;
 use super::server::Server;
@@ -54,6 +55,8 @@ pub struct ColumnRule {
     pub(super) is_generated: bool,
     empty_is_null: bool,
     has_decimal_comma: bool,
+    /// True if a number must come back as it is written.
+    pub(super) keeps_forms: bool,
     ordinary: Ordinary,
     kind: Kind,
 }
@@ -90,10 +93,11 @@ impl ColumnRule {
         }
         let empty_is_null = readings.empty_as_null && !column_type.is_text();
         let has_decimal_comma = readings.decimal_comma && column_type.is_number();
+        let keeps_forms = readings.keeps_forms && column_type.is_number();
         let kind = Kind::new(facts, &column_type, server, charset, readings);
         let ordinary = match &kind {
             Kind::Text(rule) => rule.short().map_or(Ordinary::Nothing, Ordinary::Short),
-            _ if has_decimal_comma || readings.date_format(facts.name).is_some() => {
+            _ if has_decimal_comma || keeps_forms || readings.date_format(facts.name).is_some() => {
                 Ordinary::Nothing
             }
             _ => Ordinary::of(&column_type, readings.time_zone == TimeZone::UTC),
@@ -105,6 +109,7 @@ impl ColumnRule {
             is_generated: facts.is_generated,
             empty_is_null,
             has_decimal_comma,
+            keeps_forms,
             ordinary,
             kind,
             column_type,
@@ -157,7 +162,7 @@ impl ColumnRule {
         if self.has_decimal_comma && text.iter().any(is_digit) && !text.iter().all(is_digit) {
             return self.check_with_comma(text, out);
         }
-        self.kind.check(text, out)
+        self.with_form(self.kind.check(text, out), text, out)
     }
 
     /// Returns the verdict on a text in which a comma is no decimal point, whatever the options
@@ -185,6 +190,18 @@ impl ColumnRule {
         if let Kind::Labels(rule) = &self.kind { rule.labels() } else { &[] }
     }
 
+    /// Returns the verdict on a text, which is bad if it is a number that must come back as it is
+    /// written, and would not.
+    fn with_form(&self, verdict: Verdict, text: &[u8], out: &mut Vec<u8>) -> Verdict {
+        let is_taken = !matches!(verdict, Verdict::Bad(_));
+        let is_float = matches!(self.kind, Kind::Float(_));
+        if self.keeps_forms && is_taken && !comes_back(text, is_float) {
+            out.clear();
+            return Verdict::Bad(BadKind::NumberForm);
+        }
+        verdict
+    }
+
     fn check_with_comma(&self, text: &[u8], out: &mut Vec<u8>) -> Verdict {
         let Some(number) = with_point(text) else {
             // The rule of the type knows what to say of it, but must not read a point as one.
@@ -195,7 +212,8 @@ impl ColumnRule {
                 _ => Verdict::Bad(BadKind::NotANumber),
             };
         };
-        match self.kind.check(&number, out) {
+        let verdict = self.kind.check(&number, out);
+        match self.with_form(verdict, &number, out) {
             Verdict::Exact if number != text => {
                 out.extend_from_slice(&number);
                 Verdict::ExactAs

@@ -146,6 +146,23 @@ impl DateFormat {
         &self.text
     }
 
+    /// Returns true if it has a time of day.
+    pub(super) fn has_time(&self) -> bool {
+        let is_time = |item: &Item| {
+            matches!(
+                item,
+                Item::Field(
+                    Directive::Hour
+                        | Directive::HalfDayHour
+                        | Directive::Minute
+                        | Directive::Second
+                        | Directive::Epoch
+                )
+            )
+        };
+        self.items.iter().any(is_time)
+    }
+
     /// Reads a text without blanks around it, to its end.
     pub(super) fn read<'text>(&self, text: &'text [u8]) -> Result<Moment<'text>, BadKind> {
         let mut parts = DateParts::default();

@@ -60,6 +60,9 @@ impl ColumnRule {
             BadKind::NotAnInteger => "is not an integer",
             BadKind::NotWhole => "is not a whole number",
             BadKind::NotANumber => "is not a number",
+            BadKind::NumberForm => {
+                "would come back in another form, and the type of the column is a guess"
+            }
             BadKind::NotFinite => "is not a number that the column can hold",
             BadKind::NotADate => "is not a date: YYYY-MM-DD is expected",
             BadKind::NotADateTime => "is not a date and time: YYYY-MM-DD hh:mm:ss is expected",

@@ -53,6 +53,11 @@ impl<'text> Number<'text> {
         Some(Self { is_negative, whole, fraction, exponent, is_plain })
     }
 
+    /// Returns the digits before and after the point, as written.
+    pub(super) fn written(&self) -> (&'text [u8], &'text [u8]) {
+        (self.whole, self.fraction)
+    }
+
     /// Returns the number of digits as written.
     pub(super) fn written_digits(&self) -> usize {
         self.whole.len() + self.fraction.len()

@@ -18,6 +18,9 @@ pub struct Readings {
     /// True if an empty field means NULL in every column but text ones.
     pub empty_as_null: bool,
     pub binary: BinaryReading,
+    /// True if a number must come back from its column as it is written, because the type of the
+    /// column is a guess: 007 may be a name.
+    pub keeps_forms: bool,
     /// The columns whose dates have another form.
     pub date_formats: Vec<(String, DateFormat)>,
 }
@@ -34,6 +37,7 @@ impl Default for Readings {
             decimal_comma: false,
             empty_as_null: false,
             binary: BinaryReading::Auto,
+            keeps_forms: false,
             date_formats: Vec::new(),
         }
     }
@@ -61,7 +65,15 @@ impl Readings {
     /// Returns the settings that are not the defaults, each as a text of its own.
     #[must_use]
     pub fn canonical(&self) -> Vec<String> {
-        let Self { time_zone: _, decimal_comma, empty_as_null, binary, date_formats } = self;
+        let Self {
+            time_zone: _,
+            decimal_comma,
+            empty_as_null,
+            binary,
+            // Only the first run has it.
+            keeps_forms: _,
+            date_formats,
+        } = self;
         let mut texts = Vec::new();
         if self.time_zone != TimeZone::UTC {
             texts.push(format!("time-zone {}", self.time_zone_name()));

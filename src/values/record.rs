@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::record_fault::{RecordFault, Twice};
 use crate::dialect::{ColumnOrVariable, ExtraColumns, JsonFormat, JsonStep, MissingKeys};
+use crate::sql_text::TableName;
 
 /// The most keys without a column that a message names.
 const MAX_EXTRA: usize = 5;
@@ -25,6 +26,7 @@ pub(super) struct RecordReader {
     /// The items that get the whole record.
     whole: Vec<usize>,
     items: usize,
+    pub(super) table: Option<TableName>,
     /// The names of the table's columns, without regard to case.
     pub(super) columns: HashSet<String>,
     refuses_extra: bool,
@@ -70,6 +72,7 @@ impl RecordReader {
             folded: HashMap::new(),
             whole: Vec::new(),
             items: items.len(),
+            table: None,
             columns: HashSet::new(),
             refuses_extra: json.extra_columns == ExtraColumns::Error,
             refuses_missing: json.missing_keys == MissingKeys::Error,
@@ -222,6 +225,12 @@ impl<'line> Deserialize<'line> for Name<'line> {
         }
         deserializer.deserialize_str(Text)
     }
+}
+
+/// Returns the value at these steps of a record, which is known to be JSON. `None` if it has none,
+/// or more than one.
+pub(crate) fn value_at<'line>(record: &'line str, steps: &[JsonStep]) -> Option<&'line str> {
+    inside(record, steps).ok().flatten()
 }
 
 /// Returns the value inside of `value`, which is known to be JSON.

@@ -47,8 +47,8 @@ impl ColumnRule {
                 return (self.check(Field::Bytes(&text), out), Some(text));
             }
             _ if !self.takes_kind(raw) => return (Verdict::Bad(BadKind::JsonKind), as_written()),
-            b"true" if self.takes_digits() => b"1",
-            b"false" if self.takes_digits() => b"0",
+            b"true" if self.takes_digits() && !self.keeps_forms => b"1",
+            b"false" if self.takes_digits() && !self.keeps_forms => b"0",
             _ => raw,
         };
         // A point in a number of JSON separates decimals, whatever it does in texts.

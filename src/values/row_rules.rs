@@ -9,7 +9,7 @@ use super::record::RecordReader;
 use super::{BadKind, ColumnRule, Field, LossKind, Verdict};
 use crate::dialect::{ColumnOrVariable, FormatConfig};
 use crate::split::{CutRow, Field as Read, FieldReader, FieldText, RowRest};
-use crate::sql_text::same_name;
+use crate::sql_text::{TableName, same_name};
 
 /// The number that the servers use for a row with too few fields.
 const TOO_FEW_FIELDS: u16 = 1261;
@@ -137,14 +137,16 @@ impl RowRules {
         Self { has_triggers, ..self }
     }
 
-    /// Tells the rules the names of all columns of the table. A key of a record with such a name is
-    /// known, even if no field goes into the column.
+    /// Tells the rules the names of the table and of all its columns. A key of a record with such a
+    /// name is known, even if no field goes into the column.
     #[must_use]
     pub fn with_table_columns<'names>(
         mut self,
+        table: TableName,
         names: impl IntoIterator<Item = &'names str>,
     ) -> Self {
         if let Some(records) = &mut self.records {
+            records.table = Some(table);
             records.columns = names.into_iter().map(str::to_lowercase).collect();
         }
         self

@@ -58,6 +58,8 @@ pub enum BadKind {
     /// A number that is not whole, in a column of whole numbers.
     NotWhole,
     NotANumber,
+    /// A number that would come back in another form, in a table with guessed types.
+    NumberForm,
     OutOfRange,
     /// NaN or an infinity.
     NotFinite,

@@ -23,6 +23,7 @@ mod command;
 mod compress;
 mod contents;
 mod contract;
+mod create_table;
 mod damaged_packets;
 mod deploy;
 mod endpoint;

@@ -46,6 +46,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("verify", "choices dialect mysql split sql_text"),
     ("columns", "dialect mysql nearest object sql_text"),
     ("source", "error object printable retry s3_uri small_file units"),
+    ("create_table", "columns dialect error object printable split sql_text values"),
     ("staging", "blocking dialect error file_slice object retry split units unpack"),
     ("rejects", "error printable retry s3_uri source"),
     ("throttle", "error mysql shutdown units"),
@@ -80,14 +81,14 @@ const LAYERS: &[(&str, &str)] = &[
     ),
     (
         "config",
-        "choices dialect ledger load_data mysql pipeline policy preflight rejects report retry \
+        "choices create_table dialect ledger load_data mysql pipeline policy preflight rejects report retry \
          s3_uri settings source sql_text staging throttle units values",
     ),
     (
         "commands",
-        "check config dialect error exit_code ledger limits mysql object pipeline policy preflight \
-         printable progress rejects report retry s3_uri shutdown source sql_text staging terminal \
-         throttle units verify",
+        "check config create_table dialect error exit_code ledger limits mysql object pipeline \
+         policy preflight printable progress rejects report retry s3_uri shutdown source sql_text \
+         staging terminal throttle units unpack values verify",
     ),
     ("cli", "commands config exit_code printable s3_uri settings small_file units"),
 ];

@@ -2,6 +2,7 @@
 
 use super::{optional_text, text};
 use crate::error::{Error, ErrorKind};
+use crate::mysql::codes;
 use crate::mysql::conn::Conn;
 use crate::nearest::nearest;
 use crate::sql_text::{TableName, text_literal};
@@ -69,6 +70,26 @@ pub(crate) async fn table_names(
     Ok(rows.iter().map(|row| text(row, 0)).collect())
 }
 
+/// Runs a CREATE TABLE statement. Returns false if the table exists by now.
+///
+/// # Errors
+/// The errors of the driver.
+pub(crate) async fn create_if_missing(conn: &mut Conn, sql: &str) -> mysql_async::Result<bool> {
+    match conn.query_drop(sql).await {
+        Ok(()) => Ok(true),
+        Err(mysql_async::Error::Server(error)) if error.code == codes::TABLE_EXISTS => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Returns true if the server takes no table without a primary key.
+pub(crate) fn needs_primary_key(error: &mysql_async::Error) -> bool {
+    matches!(
+        error,
+        mysql_async::Error::Server(error) if error.code == codes::PRIMARY_KEY_REQUIRED
+    )
+}
+
 /// Returns the error about a table that does not exist, with the remedy.
 pub(crate) async fn missing_table(conn: &mut Conn, table: &TableName, database: &str) -> Error {
     let error = Error::new(
@@ -79,7 +100,7 @@ pub(crate) async fn missing_table(conn: &mut Conn, table: &TableName, database: 
     match nearest(&table.table, names.iter().map(String::as_str)) {
         Some(name) => error.with_hint(format!("did you mean {name:?}?")),
         None => error.with_hint(format!(
-            "create the table first, or check --table; database {database:?} has {} tables \
+            "create the table first, have --create-table create it, or check --table; database {database:?} has {} tables \
              that the account can see",
             names.len()
         )),

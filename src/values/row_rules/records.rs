@@ -3,7 +3,7 @@
 use super::{Item, RowFault, RowRules, RowVerdict, is_rewritten};
 use crate::nearest::nearest;
 use crate::printable::printable;
-use crate::sql_text::same_name;
+use crate::sql_text::{quote_identifier, same_name};
 use crate::values::record::{Record, RecordReader};
 use crate::values::record_fault::column;
 use crate::values::record_value::{ValueText, text};
@@ -72,7 +72,7 @@ impl RowRules {
                 }];
             }
         };
-        let mut bad = self.extra_keys(&record, line);
+        let mut bad = self.extra_keys(reader, &record, line);
         if bad.is_empty() && record.is_foreign() {
             bad.push(RowFault {
                 column: None,
@@ -123,7 +123,7 @@ impl RowRules {
         bad
     }
 
-    fn extra_keys(&self, record: &Record<'_>, line: &[u8]) -> Vec<RowFault> {
+    fn extra_keys(&self, reader: &RecordReader, record: &Record<'_>, line: &[u8]) -> Vec<RowFault> {
         let line = std::str::from_utf8(line).unwrap_or_default();
         let fault = |(key, at): &(std::borrow::Cow<'_, str>, usize)| {
             let mut remedies =
@@ -131,6 +131,13 @@ impl RowRules {
             let names = self.items.iter().filter(|item| item.rule.is_some());
             if let Some(near) = nearest(key, names.map(|item| item.name.as_str())) {
                 remedies.insert(0, format!("did you mean {near:?}?"));
+            }
+            if let Some(table) = &reader.table {
+                let (column, column_type) = (quote_identifier(key), usual_type(&line[*at..]));
+                remedies.push(format!(
+                    "ALTER TABLE {table} ADD COLUMN {column} {column_type}; adds it, if that is \
+                     its type"
+                ));
             }
             RowFault {
                 column: None,
@@ -176,6 +183,16 @@ impl RowRules {
                 (_, Some(text)) => write_escaped(&text, out),
             }
         }
+    }
+}
+
+/// Returns the usual type of a column for the value that the text begins with.
+fn usual_type(value: &str) -> &'static str {
+    let end = value.find(|letter| matches!(letter, ',' | '}' | ']')).unwrap_or(value.len());
+    match value.as_bytes().first() {
+        Some(b'{' | b'[') => "JSON",
+        _ if value[..end].trim().parse::<i64>().is_ok() => "BIGINT",
+        _ => "VARCHAR(255)",
     }
 }
 

@@ -42,7 +42,8 @@ fn rules(column_type: &str, items: &[(&str, Option<&str>)], extra: ExtraColumns)
     let rules = RowRules::new(&columns, &format, false, |_| {
         Some(rule(column_type, Server::MySql, &Readings::default()))
     });
-    rules.with_table_columns(["known"])
+    let table = crate::sql_text::TableName { database: None, table: "t".to_owned() };
+    rules.with_table_columns(table, ["known"])
 }
 
 /// Returns the fields that the server gets.
