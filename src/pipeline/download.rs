@@ -23,7 +23,7 @@ use crate::policy::OnBadRow;
 use crate::report::Outcome;
 use crate::retry::Attempts;
 use crate::split::{Boundary, Malformed, RowReader, Scan, TextPlaces};
-use crate::staging::{ByteObserver, Reserved, Staged, StagedObject, Wanted, stage};
+use crate::staging::{ByteObserver, ExpectedText, Reserved, Staged, StagedObject, Wanted, stage};
 use crate::unpack::RecordsAt;
 use crate::values::ValueCounts;
 
@@ -296,7 +296,7 @@ struct RowCounter {
     malformed: Option<Malformed>,
     /// The number of rows to check; `None` for all.
     sample: Option<u64>,
-    refuses_json_lines: bool,
+    expected_text: ExpectedText,
     records: Option<RecordsAt>,
 }
 
@@ -316,7 +316,7 @@ impl RowCounter {
             places: TextPlaces::new(&layout.reader),
             malformed: None,
             sample,
-            refuses_json_lines: context.refuses_json_lines(layout.fields_per_row()),
+            expected_text: context.expected_text(layout.fields_per_row()),
             records: context.records(),
             layout: layout.clone(),
         }
@@ -390,8 +390,8 @@ impl ByteObserver for RowCounter {
         self.records.clone()
     }
 
-    fn refuses_json_lines(&self) -> bool {
-        self.refuses_json_lines
+    fn expected_text(&self) -> ExpectedText {
+        self.expected_text
     }
 
     fn is_satisfied(&self) -> bool {

@@ -251,9 +251,9 @@ async fn look_at_head(
     let (first, is_cut) = match codec {
         Some(codec) => {
             let fields_per_row = context.layouts.ordinary.fields_per_row();
-            let refuses_json_lines = context.refuses_json_lines(fields_per_row);
+            let expected_text = context.expected_text(fields_per_row);
             let (first, is_whole) =
-                packed_head(pinned, &context.staging, codec, refuses_json_lines).await?;
+                packed_head(pinned, &context.staging, codec, expected_text).await?;
             (first, !is_whole)
         }
         None if goes_by_name || context.header.is_some() => {

@@ -45,7 +45,7 @@ pub(super) async fn stage_parts(
         reader: layout.reader.clone(),
         part_size_bytes,
         keeps_head: split.name.is_some(),
-        refuses_json_lines: context.refuses_json_lines(layout.fields_per_row()),
+        expected_text: context.expected_text(layout.fields_per_row()),
         form: split.form.clone(),
         head_bytes: known
             .first()

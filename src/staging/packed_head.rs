@@ -3,7 +3,7 @@
 use super::area::{StagingArea, refused};
 use super::ranges::PinnedObject;
 use super::sink::inside;
-use super::text_check::TextCheck;
+use super::text_check::{ExpectedText, TextCheck};
 use crate::error::{Error, ErrorKind, Result};
 use crate::unpack::{Codec, MAX_MEMORY_BYTES, Trouble, Unpacker};
 
@@ -24,7 +24,7 @@ pub(crate) async fn packed_head(
     pinned: &PinnedObject,
     area: &StagingArea,
     codec: Codec,
-    refuses_json_lines: bool,
+    expected_text: ExpectedText,
 ) -> Result<(Vec<u8>, bool)> {
     let object = &pinned.object;
     let mut unpacker = Unpacker::new(codec);
@@ -36,9 +36,16 @@ pub(crate) async fn packed_head(
         end = object.size_bytes.min(PACKED_BYTES).min((2 * end).max(FIRST_BYTES));
         let packed = pinned.fetch(from, end).await?.concat();
         let mut rest = &packed[..];
+        let is_last = end == object.size_bytes;
         while text.len() < TEXT_BYTES {
-            match unpacker.next(&mut rest) {
+            let has_taken_all = is_last && rest.is_empty();
+            let block = if has_taken_all { unpacker.finish() } else { unpacker.next(&mut rest) };
+            match block {
+                // A text that is shorter than the magic numbers comes only at the end.
+                Ok([]) if is_last && !has_taken_all => {}
                 Ok([]) => break,
+                // The parts before the damage load.
+                Err(_) if has_taken_all => break,
                 Ok(block) => text.extend_from_slice(block),
                 Err(fault) => match fault.trouble {
                     Trouble::NeedsMemory(bytes) if bytes <= MAX_MEMORY_BYTES => {
@@ -60,7 +67,7 @@ pub(crate) async fn packed_head(
             .with_hint("pack it again with the options of an ordinary packer"));
     }
     let codecs = unpacker.codecs();
-    let mut check = TextCheck::new(refuses_json_lines);
+    let mut check = TextCheck::new(expected_text);
     let checked = check.feed(object, &text).and_then(|()| check.finish(object, is_whole, None));
     checked.map_err(|error| inside(error, Some(codecs)))?;
     Ok((text, is_whole))
