@@ -23,6 +23,7 @@ pub use delimiter::{DelimiterError, parse_delimiter, parse_delimiter_byte};
 pub use format::{FormatConfig, RowFormat};
 pub use json::{JsonFormat, JsonLayout, MissingKeys, ObjectFormat};
 pub use json_path::{JsonPath, JsonPathError, JsonStep};
+pub(crate) use names::EXTRA_VARIABLE;
 pub use names::{ExtraColumns, MatchColumns, MissingColumns, NameConfig, PartitionColumns};
 pub use sql_tokens::{SqlError, check_expression, check_statement};
 pub(crate) use sql_tokens::{names_in, set_variables, variables_in};

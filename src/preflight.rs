@@ -89,7 +89,7 @@ pub async fn preflight(
     let plan_for =
         |table| Plan::new(table, Arc::clone(&schema), options.format, options.load, policy);
     let plan = plan_for(schema.name());
-    let layout = layouts.ordinary_layout(&plan);
+    let layout = layouts.rehearsed_layout(&plan);
     let session = rehearse(connector, &mut server, conn, (&plan, &layout), &options.target.table)
         .await
         .map_err(alone)?;

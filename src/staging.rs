@@ -36,3 +36,4 @@ pub use observer::ByteObserver;
 pub use options::StagingConfig;
 pub(crate) use parts::{PartStager, verify_parts};
 pub(crate) use ranges::PinnedObject;
+pub use text_check::ExpectedText;

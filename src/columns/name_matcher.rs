@@ -4,15 +4,17 @@
 //! the names of columns. Nothing else of a name is changed.
 
 use super::item::is_column;
-use crate::dialect::{ColumnOrVariable, ExtraColumns, FormatConfig, MissingColumns, set_variables};
+use crate::dialect::{
+    ColumnOrVariable, EXTRA_VARIABLE, ExtraColumns, FormatConfig, MissingColumns, set_variables,
+};
 use crate::mysql::TableSchema;
 use crate::nearest::nearest;
 use crate::sql_text::{TableName, option_identifier, quote_identifier, same_name};
 
-/// The variable for the fields that are left out.
-const EXTRA: &str = "s3_to_mysql_extra";
 /// The maximum number of names that a message lists.
 const SHOWN_NAMES: usize = 10;
+/// The maximum number of characters of a name in a message. No column has a longer one.
+const NAME_CHARACTERS: usize = 64;
 
 /// The columns and variables that names may stand for.
 #[derive(Clone, Debug)]
@@ -116,7 +118,7 @@ impl NameMatcher {
         }
         self.ensure_nothing_extra(names, &found)?;
         self.ensure_complete(&found, filled)?;
-        let extra = || ColumnOrVariable::Variable(EXTRA.to_owned());
+        let extra = || ColumnOrVariable::Variable(EXTRA_VARIABLE.to_owned());
         Ok(found.into_iter().map(|item| item.cloned().unwrap_or_else(extra)).collect())
     }
 
@@ -134,7 +136,7 @@ impl NameMatcher {
         for (index, name) in names.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
             if names[..index].iter().any(|other| same_name(other, name)) {
                 return Err(NameProblem {
-                    why: format!("it has {name} twice"),
+                    why: format!("it has {} twice", shortened(name)),
                     hint: "each name must be there once, because a column takes one field"
                         .to_owned(),
                 });
@@ -160,8 +162,9 @@ impl NameMatcher {
             name => name.to_owned(),
         }));
         let verb = if extra.len() == 1 { "is no column" } else { "are no columns" };
-        let near = nearest(first, self.items.iter().map(name_of));
-        let near = near.filter(|_| !first.is_empty());
+        // No longer name is close to any.
+        let is_short = (1..=NAME_CHARACTERS).contains(&first.chars().count());
+        let near = is_short.then(|| nearest(first, self.items.iter().map(name_of))).flatten();
         let near = near.map(|near| format!("did you mean {near:?}? ")).unwrap_or_default();
         Err(NameProblem {
             why: format!("{listed} {verb} that can be loaded"),
@@ -215,8 +218,9 @@ impl NameMatcher {
         let (noun, pronoun) =
             if missing.len() == 1 { ("column", "it") } else { ("columns", "they") };
         let hint = format!(
-            "--set '{}=EXPRESSION' gives a value, and NULL is enough where a trigger replaces it; \
-             a column with a DEFAULT may be missing unless --missing-columns is error",
+            "--set '{0}=EXPRESSION' gives a value, and NULL is enough where a trigger replaces it; \
+             --partition-columns '{0}' takes it from keys with {0}=VALUE/; a column with a DEFAULT \
+             may be missing unless --missing-columns is error",
             option_identifier(first)
         );
         let why = format!(
@@ -233,10 +237,18 @@ fn name_of(item: &ColumnOrVariable) -> &str {
     }
 }
 
+/// Returns a name for a message, not too long.
+fn shortened(name: &str) -> String {
+    match name.char_indices().nth(NAME_CHARACTERS) {
+        Some((end, _)) => format!("{}...", &name[..end]),
+        None => name.to_owned(),
+    }
+}
+
 /// Returns names for a message, not too many.
 fn listed(names: impl ExactSizeIterator<Item = String>) -> String {
     let more = names.len().saturating_sub(SHOWN_NAMES);
-    let mut shown: Vec<String> = names.take(SHOWN_NAMES).collect();
+    let mut shown: Vec<String> = names.take(SHOWN_NAMES).map(|name| shortened(&name)).collect();
     if more > 0 {
         shown.push(format!("and {more} more"));
     }
@@ -297,7 +309,7 @@ mod tests {
         let list = |text: &str| -> Vec<String> { text.split(',').map(str::to_owned).collect() };
         let show = |item: &ColumnOrVariable| match item {
             ColumnOrVariable::Column(name) => name.clone(),
-            ColumnOrVariable::Variable(name) if name == EXTRA => "-".to_owned(),
+            ColumnOrVariable::Variable(name) if name == EXTRA_VARIABLE => "-".to_owned(),
             ColumnOrVariable::Variable(name) => format!("@{name}"),
         };
         match matcher.columns_of(&list(header), &list(filled)) {

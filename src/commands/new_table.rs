@@ -21,7 +21,7 @@ use crate::pipeline::{PipelineOptions, pin};
 use crate::preflight::{MissingTable, create_table, find_missing};
 use crate::report::CreatedTable;
 use crate::source::{Listed, Listing, ListingSink, S3};
-use crate::staging::{Budget, FirstText, StagingArea, first_text};
+use crate::staging::{Budget, ExpectedText, FirstText, StagingArea, first_text};
 use crate::unpack::{Codec, HEAD_BYTES, TextForm};
 use crate::values::Server;
 
@@ -245,6 +245,8 @@ async fn head(
             .and_then(crate::dialect::JsonFormat::records_at)
             .map(Into::into),
     };
-    let has_one_field = options.format.columns.as_ref().is_some_and(|columns| columns.len() == 1);
-    first_text(&pinned, area, &form, TEXT_BYTES, !is_json && !has_one_field).await
+    // Without a list, the header has the number of fields.
+    let fields_per_row = options.format.columns.as_ref().map_or(usize::MAX, Vec::len);
+    let expected_text = ExpectedText::of(is_json, fields_per_row);
+    first_text(&pinned, area, &form, TEXT_BYTES, expected_text).await
 }

@@ -236,7 +236,7 @@ fn write_statement(
         writeln!(
             output,
             "the fields of each object go to the columns that its header names; the statement for \
-             all columns:"
+             a header with all columns, of which other objects have fewer or in another order:"
         )?;
     }
     // If the line terminator is detected for each object, show LF as an example.

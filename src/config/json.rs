@@ -75,7 +75,6 @@ pub(super) fn check_text(
         (&s::LINES_TERMINATED_BY, dialect.lines_terminated_by != sent.lines_terminated_by),
         (&s::IGNORE_LINES, format.ignore_lines > 0),
         (&s::NULL_STRING, !format.null_strings.is_empty()),
-        (&s::MATCH_COLUMNS, format.names.by_name()),
         (&s::MISSING_COLUMNS, format.names.missing_columns == MissingColumns::Error),
     ];
     // The parts of a preset are not reported beside it.
@@ -85,6 +84,10 @@ pub(super) fn check_text(
             let why = "is for delimited text, and format is JSON";
             is_for_another(resolver, setting, why);
         }
+    }
+    if resolver.find_set(&s::MATCH_COLUMNS).is_some() {
+        let why = "is for delimited text: the keys of JSON are names, whatever their order";
+        is_for_another(resolver, &s::MATCH_COLUMNS, why);
     }
     if let PartitionColumns::Named(names) = &format.names.partition_columns {
         let name = names.first().map_or("dt", String::as_str);

@@ -2,6 +2,9 @@
 
 use strum::{Display, EnumString, VariantNames};
 
+/// The variable for the fields that are left out. Messages do not show its name.
+pub(crate) const EXTRA_VARIABLE: &str = "s3_to_mysql_extra";
+
 /// The way in which fields find their columns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Display, EnumString, VariantNames)]
 #[strum(serialize_all = "kebab-case", ascii_case_insensitive)]

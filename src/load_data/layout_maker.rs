@@ -209,6 +209,20 @@ impl LayoutMaker {
         self.layout(plan, columns, &partitions)
     }
 
+    /// Makes the layout with which the statement is tried before the first object. A column that
+    /// must have a value gets it from the key, if nothing else fills it.
+    pub(crate) fn rehearsed_layout(&self, plan: &Plan) -> Layout {
+        let mut partitions = self.ordinary();
+        let is_by_key =
+            self.matcher.is_none() && !self.is_json && self.partitions == PartitionColumns::Auto;
+        if is_by_key {
+            let is_listed = |name: &&String| self.columns.iter().any(|item| is_column(item, name));
+            partitions.extend(self.needed.iter().filter(|name| !is_listed(name)).cloned());
+        }
+        let columns = self.listed_columns(&partitions);
+        self.layout(plan, columns, &partitions)
+    }
+
     /// Makes a layout.
     ///
     /// # Errors

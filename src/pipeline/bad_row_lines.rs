@@ -14,7 +14,9 @@ use crate::blocking::{BLOCK_BYTES, run_blocking};
 use crate::error::{Error, RawRow};
 use crate::file_slice::FileSlice;
 use crate::load_data::{Layout, warn_of_rule_hole};
+use crate::printable::printable;
 use crate::split::{Boundary, LocatedRow, RowLocator};
+use crate::sql_text::same_name;
 
 /// Returns the same error, with the line number and the bytes of each bad row.
 ///
@@ -46,14 +48,27 @@ pub(crate) async fn with_lines(
         Err(_) => Vec::new(),
     };
     let what = error.message().to_owned();
+    let set = &context.options.format.set;
+    let is_set = |name: &str| set.iter().any(|(column, _)| same_name(column, name));
     for bad in error.bad_rows_mut() {
         if let Some(found) = located.iter().find(|found| Some(found.row) == bad.row) {
             bad.line = context.has_lines().then_some(found.line);
             bad.raw = Some(RawRow { bytes: found.raw.clone(), is_cut: found.is_cut() });
-            warn_of_rule_hole(&layout.values, &what, bad);
+            // The rules know nothing about the value of an expression.
+            if !bad.column.as_deref().is_some_and(is_set) {
+                warn_of_rule_hole(&layout.values, &what, bad);
+            }
         }
     }
-    error
+    let by_server = error.bad_rows().iter().filter(|bad| !bad.level.is_empty());
+    let set = by_server.filter_map(|bad| bad.column.clone()).find(|column| is_set(column));
+    match set {
+        Some(column) => error.with_hint(format!(
+            "--set fills column {}, and its expression gives a value that the column does not take",
+            printable(&column)
+        )),
+        None => error,
+    }
 }
 
 pub(crate) fn locate(

@@ -18,7 +18,7 @@ use crate::preflight::Preflight;
 use crate::shutdown::Shutdown;
 use crate::source::S3;
 use crate::split::header_names;
-use crate::staging::{Budget, StagingArea};
+use crate::staging::{Budget, ExpectedText, StagingArea};
 use crate::throttle::ConcurrencyLimiter;
 use crate::unpack::RecordsAt;
 
@@ -53,9 +53,9 @@ impl Context {
         self.records().is_none()
     }
 
-    /// Returns true if rows must have several fields, and none of them is JSON.
-    pub(crate) fn refuses_json_lines(&self, fields_per_row: usize) -> bool {
-        fields_per_row > 1 && self.options.format.json.is_none()
+    /// Returns the text that objects of such rows should hold.
+    pub(crate) fn expected_text(&self, fields_per_row: usize) -> ExpectedText {
+        ExpectedText::of(self.options.format.json.is_some(), fields_per_row)
     }
 
     /// Returns the plan of the first attempt at an object.

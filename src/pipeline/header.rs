@@ -98,7 +98,8 @@ impl HeaderCheck {
                 if !self.has_warned.swap(true, Ordering::Relaxed) {
                     tracing::warn!(
                         "{object}: its header {} fits the columns {} only in part: {why}; fields \
-                         are matched by position, not by name (this warning appears once per run)",
+                         are matched by position, and by name with --match-columns name (this \
+                         warning appears once per run)",
                         listed(names.iter().map(String::as_str)),
                         listed(items.iter().map(name)),
                     );
@@ -112,8 +113,8 @@ impl HeaderCheck {
                     listed(items.iter().map(name)),
                 );
                 Err(Error::new(ErrorKind::Malformed, message).with_hint(format!(
-                    "fields are matched by position, not by name; --columns '{}' has the order of \
-                     this header",
+                    "fields are matched by position, not by name; --match-columns name goes by \
+                     the names of each header, and --columns '{}' has the order of this one",
                     self.columns_of(&names, items).replace('\'', "'\\''")
                 )))
             }
@@ -189,7 +190,7 @@ fn compare(names: &[String], items: &[ColumnOrVariable], columns: &[&str]) -> Ag
         let twice = names.iter().position(|other| same_name(other, field)).filter(|at| *at < index);
         let place = items.iter().position(|item| same_name(name(item), field));
         if twice.is_some() && (place.is_some() || is_column(field)) {
-            return Agreement::Contradicts(format!("it has {} twice", printable(field)));
+            return Agreement::Contradicts(format!("it has {} twice", shown(field)));
         }
         match items.get(index) {
             Some(item) if place.is_some() => {
@@ -208,7 +209,7 @@ fn compare(names: &[String], items: &[ColumnOrVariable], columns: &[&str]) -> Ag
                 return Agreement::Contradicts(format!(
                     "field {} is {}, and the columns end before it",
                     index + 1,
-                    printable(field)
+                    shown(field)
                 ));
             }
             None => {}
@@ -225,20 +226,19 @@ fn compare(names: &[String], items: &[ColumnOrVariable], columns: &[&str]) -> Ag
 
 fn read_into(index: usize, field: &str, item: &ColumnOrVariable) -> String {
     let sign = if matches!(item, ColumnOrVariable::Variable(_)) { "@" } else { "" };
-    let item = printable(name(item));
-    format!("field {} is {}, and goes to {sign}{item}", index + 1, printable(field))
+    format!("field {} is {}, and goes to {sign}{}", index + 1, shown(field), shown(name(item)))
+}
+
+/// Returns a name for a message, not too long.
+fn shown(name: &str) -> String {
+    let short: String = name.chars().take(NAME_CHARACTERS).collect();
+    printable(&short).into_owned()
 }
 
 /// Returns names for a message: not too many, and none too long.
 fn listed<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
     let left = names.len().saturating_sub(SHOWN_NAMES);
-    let mut shown: Vec<String> = names
-        .take(SHOWN_NAMES)
-        .map(|name| {
-            let short: String = name.chars().take(NAME_CHARACTERS).collect();
-            printable(&short).into_owned()
-        })
-        .collect();
+    let mut shown: Vec<String> = names.take(SHOWN_NAMES).map(shown).collect();
     if left > 0 {
         shown.push(format!("and {left} more"));
     }

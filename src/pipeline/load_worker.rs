@@ -94,7 +94,7 @@ async fn load_alone(
     });
     let loaded = match request {
         Ok(request) if fails(context, &request.values) => {
-            Err(bad_values(context, &request).await.unwrap_or_else(|error| error))
+            Err(bad_values(context, &object, &request).await.unwrap_or_else(|error| error))
         }
         request => match with_digest(context, request).await {
             Ok(request) => load(context, worker, &request, &mut attempts).await,

@@ -10,7 +10,7 @@ use crate::file_slice::FileSlice;
 use crate::load_data::ObjectLayout;
 use crate::object::Object;
 use crate::split::{Malformed, RowReader, Scan, TextPlaces};
-use crate::staging::ByteObserver;
+use crate::staging::{ByteObserver, ExpectedText};
 use crate::unpack::RecordsAt;
 
 /// Feeds the bytes of a download to the splitter, which counts rows, and judges them.
@@ -30,7 +30,7 @@ pub(super) struct RowCounter {
     malformed: Option<Malformed>,
     /// The number of rows to check; `None` for all.
     sample: Option<u64>,
-    refuses_json_lines: bool,
+    expected_text: ExpectedText,
     records: Option<RecordsAt>,
 }
 
@@ -52,7 +52,7 @@ impl RowCounter {
             places: TextPlaces::new(&layout.reader),
             malformed: None,
             sample,
-            refuses_json_lines: context.refuses_json_lines(layout.fields_per_row()),
+            expected_text: context.expected_text(layout.fields_per_row()),
             records: context.records(),
             layout: layout.clone(),
         }
@@ -189,8 +189,8 @@ impl ByteObserver for RowCounter {
         self.records.clone()
     }
 
-    fn refuses_json_lines(&self) -> bool {
-        self.refuses_json_lines
+    fn expected_text(&self) -> ExpectedText {
+        self.expected_text
     }
 
     fn is_satisfied(&self) -> bool {

@@ -16,6 +16,7 @@ use crate::error::Result;
 use crate::file_slice::FileSlice;
 use crate::ledger::{LedgerEntry, Part};
 use crate::load_data::{LoadRequest, LoadStats, PartContext, SendMeter, StagedRows};
+use crate::object::Object;
 use crate::retry::Attempts;
 use crate::staging::StagedPart;
 use crate::values::ValueCounts;
@@ -28,7 +29,7 @@ pub(crate) async fn load_part(context: &Context, worker: &mut Worker, ready: Rea
         PartOutcome::NotReached
     } else {
         let request = request(&split, &staged, &part);
-        match Box::pin(load_judged(context, worker, request, &mut attempts)).await {
+        match Box::pin(load_judged(context, worker, &split.object, request, &mut attempts)).await {
             Ok(Some(stats)) => PartOutcome::Loaded(Box::new(stats)),
             Ok(None) => PartOutcome::AlreadyLoaded,
             Err(error) => {
@@ -49,13 +50,14 @@ pub(crate) async fn load_part(context: &Context, worker: &mut Worker, ready: Rea
 async fn load_judged(
     context: &Context,
     worker: &mut Worker,
+    object: &Object,
     request: LoadRequest,
     attempts: &mut Attempts,
 ) -> Result<Option<LoadStats>> {
     let values = judge_values(context, &request).await?;
     let request = with_values(context, request, values);
     if fails(context, &values) {
-        return Err(bad_values(context, &request).await?);
+        return Err(bad_values(context, object, &request).await?);
     }
     let request = with_digest(context, Ok(request)).await?;
     let mut loaded = load(context, worker, &request, attempts).await?;

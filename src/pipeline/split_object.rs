@@ -256,11 +256,10 @@ async fn look_at_head(
     let (first, is_cut) = match codec {
         Some(codec) => {
             let fields_per_row = context.layouts.ordinary.fields_per_row();
-            let refuses_json_lines = context.refuses_json_lines(fields_per_row);
+            let expected_text = context.expected_text(fields_per_row);
             let form = TextForm { codec: Some(codec), records: None };
             let bytes = usize::try_from(HEADER_BYTES).unwrap_or(usize::MAX);
-            let first =
-                first_text(pinned, &context.staging, &form, bytes, refuses_json_lines).await?;
+            let first = first_text(pinned, &context.staging, &form, bytes, expected_text).await?;
             (first.text, !first.is_whole)
         }
         None if goes_by_name || context.header.is_some() => {

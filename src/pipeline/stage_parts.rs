@@ -74,7 +74,7 @@ fn plan_of(context: &Context, split: &Split, part_size_bytes: u64, known: &[Part
         reader: layout.reader.clone(),
         part_size_bytes,
         keeps_head,
-        refuses_json_lines: context.refuses_json_lines(layout.fields_per_row()),
+        expected_text: context.expected_text(layout.fields_per_row()),
         form: split.form.clone(),
         head_bytes: first.map_or(0, |part| part.data_start),
     }

@@ -4,6 +4,7 @@
 //! an object whose line terminator was found late, are read once more from the staged file, which
 //! is still in the system's cache.
 
+use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 
@@ -12,10 +13,15 @@ use tokio_util::sync::CancellationToken;
 use super::context::Context;
 use super::row_judge::{Judged, RowJudge, UnequalRow};
 use crate::blocking::{BLOCK_BYTES, run_blocking};
+use crate::columns::partitions;
+use crate::dialect::PartitionColumns;
 use crate::error::{BadRow, BadRows, Error, ErrorKind, RawRow, Result};
 use crate::load_data::{Chunks, Diagnostic, LoadRequest, RequiredValue, StagedRows, staged_rows};
+use crate::mysql::codes;
+use crate::object::Object;
 use crate::policy::OnBadRow;
 use crate::split::CutRow;
+use crate::sql_text::option_identifier;
 use crate::values::{RowRewriter, RowVerdict, ValueCounts};
 
 /// Staged rows of up to this size are judged at once. A blocking thread would cost more.
@@ -97,7 +103,11 @@ pub(crate) fn with_values(
 ///
 /// # Errors
 /// `StagingFailed` if the file cannot be read again.
-pub(crate) async fn bad_values(context: &Context, request: &LoadRequest) -> Result<Error> {
+pub(crate) async fn bad_values(
+    context: &Context,
+    object: &Object,
+    request: &LoadRequest,
+) -> Result<Error> {
     let bad = request.values.bad_rows;
     let found = first_rows(context, request, bad, |verdict| verdict.is_bad).await?;
     let more = bad.saturating_sub(found.len() as u64);
@@ -120,11 +130,28 @@ pub(crate) async fn bad_values(context: &Context, request: &LoadRequest) -> Resu
         more,
         count: Some(bad),
     });
+    remedies.extend(columns_in_key(context, object, error.bad_rows()));
     // JSON cannot be accepted as it is.
     if remedies.is_empty() && context.options.format.json.is_some() {
         remedies.push("fix the rows, or use --on-bad-row reject to load the others".to_owned());
     }
     Ok(if remedies.is_empty() { error } else { error.with_hint(remedies.join("\n")) })
+}
+
+/// Returns the remedy for rows with too few fields, if the key has columns that they may lack.
+fn columns_in_key(context: &Context, object: &Object, bad: &[BadRow]) -> Option<String> {
+    let is_short = |bad: &BadRow| bad.column.is_none() && bad.code == codes::TOO_FEW_FIELDS;
+    let names = &context.options.format.names;
+    if names.partition_columns != PartitionColumns::None || !bad.iter().any(is_short) {
+        return None;
+    }
+    let partitions = partitions(&object.key);
+    let columns = partitions.iter().filter_map(|it| context.preflight.schema.column(&it.name));
+    let columns = columns.filter(|column| !column.is_generated);
+    let columns: Vec<Cow<'_, str>> = columns.map(|it| option_identifier(&it.name)).collect();
+    let list = columns.join(",");
+    (!list.is_empty())
+        .then(|| format!("--partition-columns '{list}' takes from the key what the rows may lack"))
 }
 
 /// Returns the first rows that a load stores with other values than they have: those with a note,

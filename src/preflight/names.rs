@@ -30,8 +30,8 @@ pub(super) fn problems(
         let near = nearest(name, KeyFact::NAMES.into_iter());
         let near = near.map(|near| format!("did you mean @{near}? ")).unwrap_or_default();
         problems.push(Error::new(ErrorKind::TargetRefused, message).with_hint(format!(
-            "{near}read a field into it by --columns (or --field, for JSON), or set it in \
-             --init-sql"
+            "{near}read a field into it by --columns (or --field, for JSON), use --match-columns \
+             name if the header has the name, or set it in --init-sql"
         )));
     }
     if let PartitionColumns::Named(names) = &options.format.names.partition_columns {

@@ -33,7 +33,10 @@ pub(crate) async fn find(
 ) -> Result<Unfilled> {
     let names = names(schema, columns, &options.format.set);
     let is_json = options.format.json.is_some();
-    if options.format.names.partition_columns == PartitionColumns::Auto && !is_json {
+    // By name, a key fills only what is listed.
+    let may_key_fill = !options.format.names.by_name() || options.format.columns.is_none();
+    if options.format.names.partition_columns == PartitionColumns::Auto && !is_json && may_key_fill
+    {
         // The key of each object decides.
         return Ok(Unfilled::default());
     }
@@ -64,6 +67,12 @@ pub(crate) async fn find(
     let failed = |error: mysql_async::Error| classify(Phase::Connect, &what, &error);
     // Grants must be shown in backticks. After a problem, nothing else runs on this connection.
     conn.query_drop("SET SESSION sql_mode = ''").await.map_err(failed)?;
+    if !is_json {
+        let name = option_identifier(first);
+        hint.push_str(&format!(
+            "; --partition-columns '{name}' takes it from keys with {name}=VALUE/"
+        ));
+    }
     if has_trigger || schema.is_view() {
         hint.push_str("; MariaDB wants a value even if a trigger replaces it");
     } else if !schema.shows_triggers(conn, flavor).await.map_err(failed)? {

@@ -44,7 +44,7 @@ pub(super) enum Lines {
     Detect,
     /// Anything else, unchecked.
     Other(Vec<u8>),
-    /// LF. A line of nothing but the white space of JSON is no row.
+    /// LF. A line of nothing but the white space of JSON and byte order marks is no row.
     Json,
 }
 

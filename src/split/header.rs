@@ -4,7 +4,7 @@ use super::cut_row::CutRow;
 use super::fields::{Field, FieldReader};
 use super::grammar::Grammar;
 use super::machine::FieldMachine;
-use super::row_reader::UTF8_BYTE_ORDER_MARK;
+use super::utf8::UTF8_BYTE_ORDER_MARK;
 use crate::dialect::{Charset, Dialect};
 
 /// The maximum number of fields that are read of a header line: more than a table has columns.

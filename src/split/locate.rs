@@ -17,8 +17,8 @@ use super::fast_path;
 use super::grammar::{Grammar, LF, Lines};
 use super::machine::FieldMachine;
 use super::malformed::Malformed;
-use super::row_reader::UTF8_BYTE_ORDER_MARK;
 use super::text_place::line_break;
+use super::utf8::UTF8_BYTE_ORDER_MARK;
 use crate::dialect::{Charset, RowFormat};
 
 /// The number of bytes that are kept of a row: more than a person reads of a line, and too few for

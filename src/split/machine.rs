@@ -6,6 +6,7 @@
 use super::boundary::Boundary;
 use super::grammar::{Grammar, LineEnding, LineTest, Lines};
 use super::malformed::{Malformed, MalformedKind};
+use super::utf8::UTF8_BYTE_ORDER_MARK;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FieldState {
@@ -23,7 +24,8 @@ pub(super) enum FieldState {
 #[derive(Clone, Debug)]
 pub(super) struct FieldMachine {
     pub(super) state: FieldState,
-    /// The number of field terminators of this row so far, if fields are tracked.
+    /// The number of field terminators of this row so far, if fields are tracked. In a line of JSON
+    /// without anything yet, the number of bytes of a byte order mark that has begun.
     pub(super) field: usize,
     pub(super) rows: u64,
     pub(super) header_lines_left: u64,
@@ -152,25 +154,38 @@ impl FieldMachine {
     }
 
     /// Reads lines of JSON. The only decision is about a line feed, and needs no further bytes. A
-    /// line is a row if it has a byte that is not white space.
+    /// line is a row if it has more than white space and byte order marks, which files that are put
+    /// together have anywhere.
     fn run_json_lines(&mut self, data: &[u8], from: usize, stop: usize) -> usize {
         let mut at = from;
         while at < stop {
             let rest = &data[at..];
             let length = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
             if length > 0 {
-                let is_blank = || rest[..length].iter().copied().all(is_json_blank);
-                if self.state == FieldState::FieldStart && !is_blank() {
+                if self.state == FieldState::FieldStart && !self.is_json_blank(&rest[..length]) {
                     self.state = FieldState::Plain;
                 }
                 at += length;
                 continue;
             }
             at += 1;
-            self.rows += u64::from(self.state == FieldState::Plain);
+            self.rows += u64::from(!self.is_between_rows());
             self.begin_row();
         }
         at
+    }
+
+    /// Returns true for bytes of white space and byte order marks. Counts the bytes of a mark that
+    /// has begun in `field`, because the rest of it may come with the next bytes.
+    fn is_json_blank(&mut self, bytes: &[u8]) -> bool {
+        bytes.iter().all(|&byte| {
+            if self.field == 0 && matches!(byte, b' ' | b'\t' | b'\r') {
+                return true;
+            }
+            let is_of_mark = UTF8_BYTE_ORDER_MARK.get(self.field) == Some(&byte);
+            self.field = (self.field + 1) % UTF8_BYTE_ORDER_MARK.len();
+            is_of_mark
+        })
     }
 
     /// Decides about the first byte of `rest`, outside quotes, and returns the number of bytes that
@@ -256,9 +271,4 @@ impl FieldMachine {
             }),
         }
     }
-}
-
-/// Returns true for the white space of JSON.
-fn is_json_blank(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }

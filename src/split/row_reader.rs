@@ -6,7 +6,7 @@ use super::boundary::Boundary;
 use super::grammar::{Grammar, LF, Lines};
 use super::machine::{FieldMachine, FieldState};
 use super::malformed::{Malformed, MalformedKind};
-use super::utf8::CharCheck;
+use super::utf8::{CharCheck, UTF8_BYTE_ORDER_MARK};
 use super::{fast_path, utf8};
 use crate::dialect::{Charset, RowFormat};
 
@@ -396,8 +396,6 @@ pub(crate) struct Utf8 {
     /// The beginning of a character that ends in the next chunk.
     pub(crate) incomplete: Vec<u8>,
 }
-
-pub(crate) const UTF8_BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// The size of the blocks in which text is validated and then read. A block is small enough to stay
 /// in the processor's cache for the second pass.

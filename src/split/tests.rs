@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::grammar::Grammar;
 use super::machine::FieldMachine;
-use super::row_reader::UTF8_BYTE_ORDER_MARK;
+use super::utf8::UTF8_BYTE_ORDER_MARK;
 use super::*;
 use crate::dialect::{Charset, Dialect, LineTerminator, Preset};
 

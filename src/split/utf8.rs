@@ -1,5 +1,7 @@
 //! UTF-8 validation of a stream whose chunks may end inside a character.
 
+pub(super) const UTF8_BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
 /// The result of checking bytes against the character set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CharCheck {

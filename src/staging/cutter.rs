@@ -19,6 +19,7 @@ use super::checksum::{Hasher, combinable};
 use super::part_text::{PartText, TextStep};
 use super::ranges::PinnedObject;
 use super::sink::inside;
+use super::text_check::ExpectedText;
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::{ChecksumAlgorithm, Object, PartChecksum};
 use crate::split::{Boundary, PartSplitter, RowReader, Scan, SplitStep, TextPlaces};
@@ -37,8 +38,7 @@ pub(crate) struct PartPlan {
     pub(crate) part_size_bytes: u64,
     /// Every part gets the header lines.
     pub(crate) keeps_head: bool,
-    /// True if the rows must have more than one field.
-    pub(crate) refuses_json_lines: bool,
+    pub(crate) expected_text: ExpectedText,
     /// The way to the object's text, whose offsets count.
     pub(crate) form: TextForm,
     /// The length of a packed object's header lines, if they are known and kept.

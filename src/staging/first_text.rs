@@ -3,7 +3,7 @@
 use super::area::{StagingArea, refused};
 use super::ranges::PinnedObject;
 use super::sink::inside;
-use super::text_check::TextCheck;
+use super::text_check::{ExpectedText, TextCheck};
 use crate::error::{Error, ErrorKind, Result};
 use crate::unpack::{Codecs, MAX_MEMORY_BYTES, TextForm, TextSource};
 
@@ -33,7 +33,7 @@ pub(crate) async fn first_text(
     area: &StagingArea,
     form: &TextForm,
     text_bytes: usize,
-    refuses_json_lines: bool,
+    expected_text: ExpectedText,
 ) -> Result<FirstText> {
     let object = &pinned.object;
     let mut source = TextSource::new(form);
@@ -58,6 +58,10 @@ pub(crate) async fn first_text(
                     }
                 }
                 Ok(block) => text.extend_from_slice(block),
+                // Whoever reads the whole object names the damage at its end.
+                Err(fault) if is_end && fault.needed_memory().is_none() && !text.is_empty() => {
+                    break;
+                }
                 Err(fault) => match fault.needed_memory() {
                     Some(bytes) if bytes <= MAX_MEMORY_BYTES => {
                         drop(memory);
@@ -76,7 +80,7 @@ pub(crate) async fn first_text(
             .with_hint("pack it again with the options of an ordinary packer"));
     }
     let codecs = source.codecs();
-    let mut check = TextCheck::new(refuses_json_lines);
+    let mut check = TextCheck::new(expected_text);
     let checked = check.feed(object, &text).and_then(|()| check.finish(object, has_ended, None));
     checked.map_err(|error| inside(error, codecs))?;
     Ok(FirstText { text, is_whole: has_ended, codecs })

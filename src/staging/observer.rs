@@ -1,5 +1,6 @@
 //! The interface of whoever looks at the text of an object while it arrives.
 
+use super::text_check::ExpectedText;
 use crate::error::{Error, Result};
 use crate::file_slice::FileSlice;
 use crate::unpack::RecordsAt;
@@ -28,8 +29,8 @@ pub trait ByteObserver: Send + 'static {
         None
     }
 
-    /// Returns true if an object of JSON Lines cannot be what the observer wants.
-    fn refuses_json_lines(&self) -> bool {
-        false
+    /// Returns the text that the observer wants.
+    fn expected_text(&self) -> ExpectedText {
+        ExpectedText::default()
     }
 }

@@ -96,7 +96,7 @@ impl PartStager {
             ahead: Ahead::NotAsked,
             cutter: Some(cutter),
             overhang_bytes: (plan.part_size_bytes / 16).max(LEAST_OVERHANG_BYTES),
-            is_looked_at: from.offset > 0 || !plan.form.is_plain(),
+            is_looked_at: from.offset > 0 || plan.form.codec.is_some(),
             memory: None,
             pinned,
             plan,
@@ -237,7 +237,7 @@ impl PartStager {
             return Ok(());
         }
         let PinnedObject { object, .. } = &*self.pinned;
-        let mut text = TextCheck::new(self.plan.refuses_json_lines);
+        let mut text = TextCheck::new(self.plan.expected_text);
         for bytes in first {
             text.feed(object, bytes)?;
         }

@@ -13,6 +13,8 @@ pub(super) struct Format {
     /// The name, as in "this is gzip data".
     pub(super) name: &'static str,
     pub(super) remedy: &'static str,
+    /// True for text, of which only the characters are written in another way.
+    pub(super) is_text: bool,
 }
 
 /// The bytes that identify a format.
@@ -34,6 +36,10 @@ pub(super) const TAIL_BYTES: usize = 8;
 /// The remedy for files that nobody wants in a table.
 const LEAVE_OUT: &str = "leave it out with --exclude, or name the right prefix";
 const OFFICE: &str = "save the sheet as CSV";
+const UTF_16: &str = "convert it first: `iconv -f UTF-16 -t UTF-8`";
+/// The first bytes by which UTF-16 without a byte order mark is known. A text in which each second
+/// byte is 0 by chance is shorter.
+const WIDE_BYTES: usize = 32;
 
 const fn of(
     name: &'static str,
@@ -41,7 +47,17 @@ const fn of(
     has_more: fn(&[u8]) -> bool,
     remedy: &'static str,
 ) -> Signature {
-    Signature { format: Format { name, remedy }, head, has_more, tail: None }
+    Signature { format: Format { name, remedy, is_text: false }, head, has_more, tail: None }
+}
+
+/// Returns the signature of text in an encoding of wide characters.
+const fn wide(
+    name: &'static str,
+    head: &'static [u8],
+    has_more: fn(&[u8]) -> bool,
+    remedy: &'static str,
+) -> Signature {
+    Signature { format: Format { name, remedy, is_text: true }, head, has_more, tail: None }
 }
 
 const fn ending(
@@ -50,11 +66,38 @@ const fn ending(
     tail: (&'static [u8], usize),
     remedy: &'static str,
 ) -> Signature {
-    Signature { format: Format { name, remedy }, head, has_more: anything, tail: Some(tail) }
+    let format = Format { name, remedy, is_text: false };
+    Signature { format, head, has_more: anything, tail: Some(tail) }
 }
 
 /// More than one may match: the first counts.
-static SIGNATURES: [Signature; 45] = [
+static SIGNATURES: [Signature; 51] = [
+    wide(
+        "text in UTF-32",
+        b"\xff\xfe\0\0",
+        anything,
+        "convert it first: `iconv -f UTF-32 -t UTF-8`",
+    ),
+    wide(
+        "text in UTF-32",
+        b"\0\0\xfe\xff",
+        anything,
+        "convert it first: `iconv -f UTF-32 -t UTF-8`",
+    ),
+    wide("text in UTF-16", b"\xff\xfe", |head| has_ascii(head, 1), UTF_16),
+    wide("text in UTF-16", b"\xfe\xff", |head| has_ascii(head, 0), UTF_16),
+    wide(
+        "text in UTF-16",
+        b"",
+        |head| is_ascii(head, 1),
+        "convert it: `iconv -f UTF-16LE -t UTF-8`",
+    ),
+    wide(
+        "text in UTF-16",
+        b"",
+        |head| is_ascii(head, 0),
+        "convert it: `iconv -f UTF-16BE -t UTF-8`",
+    ),
     of("gzip data", b"\x1f\x8b", anything, "unpack it first: `gzip -dc`"),
     of("zstd data", b"\x28\xb5\x2f\xfd", anything, "unpack it first: `zstd -dc`"),
     of("bzip2 data", b"BZh", is_bzip2, "unpack it first: `bzip2 -dc`"),
@@ -124,6 +167,18 @@ fn holds(head: &[u8], at: usize, bytes: &[u8]) -> bool {
 fn is_bzip2(head: &[u8]) -> bool {
     head.get(3).is_some_and(|size| (b'1'..=b'9').contains(size))
         && (holds(head, 4, b"1AY&SY") || holds(head, 4, b"\x17\x72\x45\x38\x50\x90"))
+}
+
+/// Returns true if any character but the first is one of ASCII in UTF-16, with its zero byte at
+/// this place. Delimiters and line ends are.
+fn has_ascii(head: &[u8], zero: usize) -> bool {
+    head.chunks_exact(2).skip(1).any(|pair| pair[zero] == 0 && pair[1 - zero].is_ascii())
+}
+
+/// Returns true if all characters are ones of ASCII in UTF-16, with their zero bytes at this place.
+fn is_ascii(head: &[u8], zero: usize) -> bool {
+    let is_one = |pair: &[u8]| pair[zero] == 0 && (1..0x80).contains(&pair[1 - zero]);
+    head.get(..WIDE_BYTES).is_some_and(|first| first.chunks_exact(2).all(is_one))
 }
 
 /// Returns true for the header of a tar entry. GNU tar writes blanks where POSIX has a version.
@@ -266,6 +321,17 @@ pub(super) fn depends_on_end(head: &[u8]) -> bool {
     SIGNATURES.iter().any(|signature| signature.tail.is_some() && head.starts_with(signature.head))
 }
 
+/// Returns the format of a file with this start that is known not to be JSON, so that the end need
+/// not prove it.
+pub(super) fn recognise_broken(head: &[u8]) -> Option<&'static Format> {
+    recognise(head, None).or_else(|| {
+        let mut signatures = SIGNATURES.iter();
+        let found = signatures
+            .find(|signature| signature.tail.is_some() && head.starts_with(signature.head));
+        found.map(|signature| &signature.format)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -309,6 +375,8 @@ mod tests {
             "MM\0*\0\0\0\0\n",
             "ustar\n",
             "\u{7f}ELF,x\n",
+            "a\0b\0c\0\n\0a\0b\0",
+            "a\0b\0c\0d\0e\0f\0g\0h\0i\0j\0k\0l\0m\0n\0o\0,\n",
             long_text.as_str(),
             short_lines.as_str(),
         ] {
@@ -342,7 +410,17 @@ mod tests {
         };
         assert_eq!(name(&zip(b""), None), None, "a header that is cut");
         let bmp = [&b"BM\x46\x01\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0"[..], &[1, 0, 0, 0]].concat();
-        let cases: [(&str, &[u8]); 39] = [
+        let utf16 = |first: &[u8], text: &str, bytes: fn(u16) -> [u8; 2]| -> Vec<u8> {
+            first.iter().copied().chain(text.encode_utf16().flat_map(bytes)).collect()
+        };
+        let rows = "1,abc\n2,def\n3,ghi\n";
+        let cases: [(&str, &[u8]); 45] = [
+            ("text in UTF-32", b"\xff\xfe\0\0{\0\0\0"),
+            ("text in UTF-32", b"\0\0\xfe\xff\0\0\0{"),
+            ("text in UTF-16", &utf16(b"\xff\xfe", "\u{6f22},\u{5b57}", u16::to_le_bytes)),
+            ("text in UTF-16", &utf16(b"\xfe\xff", "\u{6f22},\u{5b57}", u16::to_be_bytes)),
+            ("text in UTF-16", &utf16(b"", rows, u16::to_le_bytes)),
+            ("text in UTF-16", &utf16(b"", rows, u16::to_be_bytes)),
             ("lz4 data in the legacy format", b"\x02\x21\x4c\x18\x0b\0\0\0\xa01,a"),
             ("snappy data", b"\xff\x06\0\0sNaPpY\x01\x08\0\0"),
             ("snappy data in Xerial's format", b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01"),

@@ -35,7 +35,7 @@ pub(super) struct BlockSink<W> {
 
 impl<W: ByteObserver> BlockSink<W> {
     pub(super) fn new(space: Space, watch: W) -> Self {
-        let text = TextCheck::new(watch.refuses_json_lines());
+        let text = TextCheck::new(watch.expected_text());
         let packing = Packing::Unknown(Vec::new());
         Self { space, hasher: None, watch, packing, written_bytes: 0, refusal: None, text }
     }
@@ -118,6 +118,11 @@ impl<W: ByteObserver> BlockSink<W> {
                 && let Some(refusal) = self.refusal.take()
             {
                 return Err(self.located(object, refusal));
+            }
+            if fault.is_of_json()
+                && let Some(error) = self.text.broken_json(object, unpacker.head())
+            {
+                return Err(inside(error, unpacker.codecs()));
             }
             self.space.allow(object, unpacker, &fault)?;
         }

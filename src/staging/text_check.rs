@@ -1,22 +1,52 @@
 //! Refuses objects that are not delimited text, by name and before any of their rows are loaded.
 
 use super::json_lines::{SAMPLE_BYTES, is_json_lines, may_be_json_lines};
-use super::signature::{Format, HEAD_BYTES, depends_on_end, recognise};
+use super::signature::{Format, HEAD_BYTES, depends_on_end, recognise, recognise_broken};
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::Object;
+
+/// The text that an object should hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ExpectedText {
+    /// Rows of one field, which may be anything, also JSON.
+    #[default]
+    Lines,
+    /// Rows of several fields, which lines of JSON are not.
+    Fields,
+    Json,
+}
+
+impl ExpectedText {
+    /// Returns the text of objects in JSON, or of rows with this number of fields.
+    #[must_use]
+    pub fn of(is_json: bool, fields_per_row: usize) -> Self {
+        match (is_json, fields_per_row) {
+            (true, _) => Self::Json,
+            (false, 0 | 1) => Self::Lines,
+            (false, _) => Self::Fields,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Lines | Self::Fields => "delimited text",
+            Self::Json => "JSON",
+        }
+    }
+}
 
 /// Looks at the first bytes of one object as they arrive.
 pub(super) struct TextCheck {
     /// The first bytes, as far as they have arrived and are needed.
     head: Vec<u8>,
-    refuses_json_lines: bool,
+    expected: ExpectedText,
     /// True if no further bytes at the start can change the result.
     is_settled: bool,
 }
 
 impl TextCheck {
-    pub(super) fn new(refuses_json_lines: bool) -> Self {
-        Self { head: Vec::new(), refuses_json_lines, is_settled: false }
+    pub(super) fn new(expected: ExpectedText) -> Self {
+        Self { head: Vec::new(), expected, is_settled: false }
     }
 
     /// Looks at the next bytes.
@@ -34,7 +64,7 @@ impl TextCheck {
         if had < HEAD_BYTES
             && let Some(format) = recognise(&self.head, None)
         {
-            return Err(unsupported(object, format));
+            return Err(self.unsupported(object, format));
         }
         self.is_settled = self.head.len() >= limit;
         if self.is_settled && self.may_be_json_lines() && is_json_lines(&self.head, false) {
@@ -49,7 +79,7 @@ impl TextCheck {
     }
 
     fn may_be_json_lines(&self) -> bool {
-        self.refuses_json_lines && may_be_json_lines(&self.head)
+        self.expected == ExpectedText::Fields && may_be_json_lines(&self.head)
     }
 
     /// Returns true if [`Self::finish`] needs the end of the object.
@@ -74,18 +104,31 @@ impl TextCheck {
         tail: Option<&[u8]>,
     ) -> Result<()> {
         if let Some(format) = recognise(&self.head, tail) {
-            return Err(unsupported(object, format));
+            return Err(self.unsupported(object, format));
         }
         if !self.is_settled && self.may_be_json_lines() && is_json_lines(&self.head, is_whole) {
             return Err(json_lines(object));
         }
         Ok(())
     }
-}
 
-fn unsupported(object: &Object, format: &Format) -> Error {
-    let message = format!("{object}: this is {}, not delimited text", format.name);
-    Error::new(ErrorKind::UnsupportedFormat, message).with_hint(format.remedy)
+    /// Returns the error of an object that cannot be read as JSON, if these first bytes of its text
+    /// are those of another format.
+    pub(super) fn broken_json(&self, object: &Object, head: &[u8]) -> Option<Error> {
+        let head = &head[..head.len().min(HEAD_BYTES)];
+        Some(self.unsupported(object, recognise_broken(head)?))
+    }
+
+    fn unsupported(&self, object: &Object, format: &Format) -> Error {
+        let Format { name, remedy, is_text } = format;
+        let contrast = if *is_text {
+            ", which LOAD DATA cannot read".to_owned()
+        } else {
+            format!(", not {}", self.expected.name())
+        };
+        let message = format!("{object}: this is {name}{contrast}");
+        Error::new(ErrorKind::UnsupportedFormat, message).with_hint(*remedy)
+    }
 }
 
 fn json_lines(object: &Object) -> Error {

@@ -40,14 +40,19 @@ const MAGICS: [(&[u8], Codec); 6] = [
 /// of the square root of pi.
 const BZIP2_BLOCKS: [&[u8]; 2] = [b"1AY&SY", b"\x17\x72\x45\x38\x50\x90"];
 
+/// The length of a block without text. Hadoop writes nothing else for an empty file, and ends an
+/// object at such a block.
+const EMPTY_BLOCK: &[u8] = &[0; 4];
+
 impl Codec {
     /// Returns the codec of an object that begins with `head`: its first [`HEAD_BYTES`], or all of
-    /// it if `is_whole`. A whole object that is cut within a long magic number counts as packed,
-    /// since it would be a strange text.
+    /// it if `is_whole`. A whole object that is cut within a magic number counts as packed from the
+    /// second byte on, since it would be a strange text. The magic number of bzip2 is letters, so
+    /// more of it is needed.
     #[must_use]
     pub fn of(head: &[u8], is_whole: bool) -> Option<Self> {
         for (magic, codec) in MAGICS {
-            let is_cut = is_whole && head.len() >= 4 && magic.starts_with(head);
+            let is_cut = is_whole && head.len() >= 2 && magic.starts_with(head);
             let is_it = match codec {
                 Self::Bzip2 => head.starts_with(magic) && is_bzip2(head, is_whole),
                 _ => head.starts_with(magic) || is_cut,
@@ -59,7 +64,8 @@ impl Codec {
         if is_skippable(head) {
             return Some(Self::Zstd);
         }
-        is_hadoop_snappy(head).then_some(Self::HadoopSnappy)
+        let is_hadoop_snappy = is_whole && head == EMPTY_BLOCK || is_hadoop_snappy(head);
+        is_hadoop_snappy.then_some(Self::HadoopSnappy)
     }
 
     pub(super) fn decoder(self) -> Box<dyn Decode> {
@@ -85,8 +91,12 @@ fn is_bzip2(head: &[u8], is_whole: bool) -> bool {
 
 /// Returns true for a block as Hadoop writes it: its unpacked length, the packed length of its
 /// first chunk, and a chunk that begins with an unpacked length which fits into the block, and with
-/// a literal. The other codecs with this framing begin with other bytes.
-fn is_hadoop_snappy(head: &[u8]) -> bool {
+/// a literal. The other codecs with this framing begin with other bytes. Empty files may come
+/// before it, if files were put together.
+fn is_hadoop_snappy(mut head: &[u8]) -> bool {
+    while let Some(rest) = head.strip_prefix(EMPTY_BLOCK) {
+        head = rest;
+    }
     let number = |at: usize| {
         let bytes = head.get(at..at + 4)?;
         Some(u64::from(u32::from_be_bytes(bytes.try_into().ok()?)))

@@ -21,6 +21,9 @@ pub type RecordsAt = Arc<[String]>;
 /// The deepest nesting. Both servers take less, except in text columns.
 const MAX_DEPTH: usize = 10_000;
 
+/// Files that are put together have it before any document.
+const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
+
 /// The reason why a text is not read any further.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokenJson {
@@ -87,8 +90,8 @@ pub(super) struct Records {
     key: Vec<u8>,
     /// True if the document has had an array at the path.
     is_found: bool,
-    /// The bytes of a byte order mark that may still come.
-    mark: &'static [u8],
+    /// The number of bytes of a byte order mark that has begun.
+    mark_bytes: usize,
     position: u64,
 }
 
@@ -103,7 +106,7 @@ impl Records {
             has_line: false,
             key: Vec::new(),
             is_found: false,
-            mark: b"\xEF\xBB\xBF",
+            mark_bytes: 0,
             position: 0,
         }
     }
@@ -134,6 +137,7 @@ impl Records {
     pub(super) fn finish(&mut self) -> Result<(), BrokenJson> {
         let what = match self.token {
             Token::String { .. } => "it ends inside a string",
+            _ if self.mark_bytes > 0 => "it ends inside a byte order mark",
             Token::None | Token::Scalar if self.open.is_empty() => return Ok(()),
             Token::None | Token::Scalar => match self.open.last() {
                 Some(Open::Array | Open::Records) => "it ends inside an array",
@@ -173,11 +177,15 @@ impl Records {
             }
             Token::None => {}
         }
-        if matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
+        let may_begin_mark = self.expected == Expected::Document && byte == BYTE_ORDER_MARK[0];
+        if self.mark_bytes > 0 || may_begin_mark {
+            if BYTE_ORDER_MARK[self.mark_bytes] != byte {
+                return Err("a value is expected");
+            }
+            self.mark_bytes = (self.mark_bytes + 1) % BYTE_ORDER_MARK.len();
             return Ok(());
         }
-        if self.mark.first() == Some(&byte) && self.position + self.mark.len() as u64 == 3 {
-            self.mark = &self.mark[1..];
+        if matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
             return Ok(());
         }
         match self.expected {

@@ -19,6 +19,12 @@ const SKIPPED_BYTES: usize = 64 * 1024;
 
 const FOREIGN: Trouble = Trouble::Damaged("is followed by bytes that are no chunk of snappy");
 
+/// The kind of chunks that hold nothing.
+const PADDING: u8 = 0xfe;
+/// Decoders may skip such chunks, but nobody writes them. One flipped bit makes one of a chunk of
+/// text, which would be lost.
+const RESERVED: Trouble = Trouble::Damaged("has a chunk of a kind that no packer writes");
+
 #[derive(Clone, Copy)]
 enum Chunk {
     Header,
@@ -70,8 +76,9 @@ impl BlockFormat for Snappy {
                     }
                     0x00 if is_sound => Chunk::Packed(length),
                     0x01 if is_sound && length <= 4 + CHUNK_BYTES => Chunk::Raw(length),
-                    0x80..=0xfe if length == 0 => Chunk::Header,
-                    0x80..=0xfe => Chunk::Skip(length),
+                    PADDING if length == 0 => Chunk::Header,
+                    PADDING => Chunk::Skip(length),
+                    0x80..PADDING => return Err(RESERVED),
                     0x00 | 0x01 | 0xff => {
                         return Err(Trouble::Damaged("has a chunk of a wrong length"));
                     }

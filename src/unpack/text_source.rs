@@ -29,7 +29,16 @@ pub enum TextFault {
     Json(BrokenJson, Option<Codecs>),
 }
 
+/// The number of first bytes that tell what a text is, if it is no JSON.
+const RECORDS_HEAD_BYTES: usize = 1024;
+
 impl TextFault {
+    /// Returns true if the text is no JSON.
+    #[must_use]
+    pub fn is_of_json(&self) -> bool {
+        matches!(self, Self::Json(..))
+    }
+
     /// Returns the memory without which a decoder cannot go on, if that is all.
     #[must_use]
     pub fn needed_memory(&self) -> Option<u64> {
@@ -56,6 +65,8 @@ pub struct TextSource {
     records: Option<Records>,
     /// The lines of the records in the last block.
     lines: Vec<u8>,
+    /// The first bytes of the text that the records are in.
+    head: Vec<u8>,
 }
 
 impl TextSource {
@@ -65,7 +76,15 @@ impl TextSource {
             unpacker: form.codec.map(Unpacker::new),
             records: form.records.clone().map(Records::new),
             lines: Vec::new(),
+            head: Vec::new(),
         }
+    }
+
+    /// Returns the first bytes of the text that the records are in, as far as they are kept. There
+    /// are none without records.
+    #[must_use]
+    pub fn head(&self) -> &[u8] {
+        &self.head
     }
 
     /// Returns the codecs of a packed object, as far as they are known.
@@ -105,7 +124,7 @@ impl TextSource {
     }
 
     fn advance(&mut self, bytes: &mut &[u8], is_end: bool) -> Result<&[u8], TextFault> {
-        let Self { unpacker, records, lines } = self;
+        let Self { unpacker, records, lines, head } = self;
         lines.clear();
         let Some(records) = records else {
             return match unpacker {
@@ -129,6 +148,8 @@ impl TextSource {
                 }
                 return Ok(&[]);
             }
+            let missing = RECORDS_HEAD_BYTES.saturating_sub(head.len());
+            head.extend_from_slice(&block[..block.len().min(missing)]);
             records.read(block, lines).map_err(broken)?;
             if !lines.is_empty() {
                 return Ok(lines);

@@ -7,7 +7,7 @@ use super::field_encoding::FieldEncoding;
 use super::ordinary::Ordinary;
 use super::record::RecordReader;
 use super::{BadKind, ColumnRule, Field, LossKind, Verdict};
-use crate::dialect::{ColumnOrVariable, FormatConfig};
+use crate::dialect::{ColumnOrVariable, EXTRA_VARIABLE, FormatConfig};
 use crate::split::{CutRow, Field as Read, FieldReader, FieldText, RowRest};
 use crate::sql_text::{TableName, same_name};
 
@@ -40,7 +40,7 @@ pub struct RowRules {
 
 #[derive(Clone, Debug)]
 struct Item {
-    /// The name of the column, or of the variable with its `@`.
+    /// The name of the column, or of the variable with its `@`, for messages.
     name: String,
     /// `None` for a variable.
     rule: Option<ColumnRule>,
@@ -110,6 +110,9 @@ impl RowRules {
     ) -> Self {
         let items = columns.iter().map(|item| match item {
             ColumnOrVariable::Column(name) => Item { name: name.clone(), rule: rule(name) },
+            ColumnOrVariable::Variable(name) if name == EXTRA_VARIABLE => {
+                Item { name: "(left out)".to_owned(), rule: None }
+            }
             ColumnOrVariable::Variable(name) => Item { name: format!("@{name}"), rule: None },
         });
         let items: Vec<Item> = items.collect();

@@ -193,19 +193,9 @@ impl ComparePlan {
         let mut columns = Vec::new();
         let mut unverified = self.unverified.clone();
         for (at, column) in self.columns.iter().enumerate() {
-            match objects.odd_values(at) {
-                0 => columns.push(column.name.clone()),
-                1 => unverified.push(Unverified {
-                    column: column.name.clone(),
-                    reason: "one of its values is not written the way the server prints it"
-                        .to_owned(),
-                }),
-                count => unverified.push(Unverified {
-                    column: column.name.clone(),
-                    reason: format!(
-                        "{count} of its values are not written the way the server prints them"
-                    ),
-                }),
+            match reason(objects.odd_values(at), objects.missing_values(at)) {
+                None => columns.push(column.name.clone()),
+                Some(reason) => unverified.push(Unverified { column: column.name.clone(), reason }),
             }
         }
         TableVerification {
@@ -215,6 +205,25 @@ impl ComparePlan {
             unverified,
         }
     }
+}
+
+/// Returns the reason why a column drops out, if it has so many values that cannot be compared, and
+/// so many among them that are missing.
+fn reason(odd_values: u64, missing_values: u64) -> Option<String> {
+    let missing = match missing_values {
+        0 => None,
+        1 => Some("objects with one row do not have it".to_owned()),
+        rows => Some(format!("objects with {rows} rows do not have it")),
+    };
+    let odd = match odd_values.saturating_sub(missing_values) {
+        0 => None,
+        1 => Some("one of its values is not written the way the server prints it".to_owned()),
+        count => {
+            Some(format!("{count} of its values are not written the way the server prints them"))
+        }
+    };
+    let reasons: Vec<String> = missing.into_iter().chain(odd).collect();
+    (!reasons.is_empty()).then(|| reasons.join("; "))
 }
 
 /// A column that is compared.

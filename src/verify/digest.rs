@@ -6,8 +6,8 @@ pub(super) const NULL_VALUE: u64 = 1 << 32;
 /// The number of leading bits of a hash that are summed: 15 hexadecimal digits, as on the server.
 pub(super) const HASH_BITS: u32 = 60;
 
-/// The version of the stored format.
-const VERSION: u8 = 1;
+/// The version of the stored format. The first one did not count missing values by themselves.
+const VERSION: u8 = 2;
 
 /// Sums that do not depend on the order of rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub struct Digest {
 pub(super) struct ColumnSum {
     /// The number of values that cannot be compared. They are not in the sum.
     pub(super) odd_values: u64,
+    /// The number of them that objects do not have, so that the server stored a default.
+    pub(super) missing_values: u64,
     pub(super) sum: u64,
 }
 
@@ -51,6 +53,10 @@ impl Digest {
         self.columns.get(column).map_or(0, |column| column.odd_values)
     }
 
+    pub(super) fn missing_values(&self, column: usize) -> u64 {
+        self.columns.get(column).map_or(0, |column| column.missing_values)
+    }
+
     /// Adds the rows of another digest. Returns false and adds nothing if the digest belongs to
     /// another plan.
     #[must_use]
@@ -62,6 +68,7 @@ impl Digest {
         self.row_sum = self.row_sum.wrapping_add(other.row_sum);
         for (column, more) in self.columns.iter_mut().zip(&other.columns) {
             column.odd_values = column.odd_values.wrapping_add(more.odd_values);
+            column.missing_values = column.missing_values.wrapping_add(more.missing_values);
             column.sum = column.sum.wrapping_add(more.sum);
         }
         true
@@ -76,6 +83,7 @@ impl Digest {
         bytes.extend_from_slice(&self.row_sum.to_be_bytes());
         for column in &self.columns {
             bytes.extend_from_slice(&column.odd_values.to_be_bytes());
+            bytes.extend_from_slice(&column.missing_values.to_be_bytes());
             bytes.extend_from_slice(&column.sum.to_be_bytes());
         }
         bytes
@@ -88,21 +96,25 @@ impl Digest {
         let (fingerprint, bytes) = bytes.split_first_chunk::<8>()?;
         let (rows, bytes) = bytes.split_first_chunk::<8>()?;
         let (row_sum, bytes) = bytes.split_first_chunk::<16>()?;
-        let (columns, rest) = bytes.as_chunks::<16>();
-        if *version != VERSION || !rest.is_empty() {
+        let (numbers, rest) = bytes.as_chunks::<8>();
+        let numbers: Vec<u64> = numbers.iter().map(|bytes| u64::from_be_bytes(*bytes)).collect();
+        let per_column = if *version == 1 { 2 } else { 3 };
+        let is_whole = rest.is_empty() && numbers.len().is_multiple_of(per_column);
+        if !(1..=VERSION).contains(version) || !is_whole {
             return None;
         }
-        let column = |bytes: &[u8; 16]| {
-            let both = u128::from_be_bytes(*bytes);
-            #[allow(clippy::cast_possible_truncation, reason = "the two halves")]
-            let (odd_values, sum) = ((both >> 64) as u64, both as u64);
-            ColumnSum { odd_values, sum }
+        let column = |numbers: &[u64]| match *numbers {
+            [odd_values, missing_values, sum] => {
+                Some(ColumnSum { odd_values, missing_values, sum })
+            }
+            [odd_values, sum] => Some(ColumnSum { odd_values, missing_values: 0, sum }),
+            _ => None,
         };
         Some(Self {
             fingerprint: *fingerprint,
             rows: u64::from_be_bytes(*rows),
             row_sum: u128::from_be_bytes(*row_sum),
-            columns: columns.iter().map(column).collect(),
+            columns: numbers.chunks(per_column).map(column).collect::<Option<_>>()?,
         })
     }
 }
@@ -221,6 +233,11 @@ mod tests {
         assert_eq!(Digest::from_bytes(&bytes[..bytes.len() - 1]), None);
         assert_eq!(Digest::from_bytes(&[&[9], &bytes[1..]].concat()), None);
         assert_eq!(Digest::from_bytes(b""), None);
+        // The first version had no count of missing values, which is 0 here.
+        let (head, numbers) = bytes[1..].split_at(32);
+        let older = numbers.chunks(24).flat_map(|column| [&column[..8], &column[16..]].concat());
+        let older = [&[1], head, &older.collect::<Vec<u8>>()].concat();
+        assert_eq!(Digest::from_bytes(&older), Some(digest.clone()));
         let mut foreign = digest.clone();
         foreign.fingerprint = [0; 8];
         assert!(!foreign.add(&digest));

@@ -61,7 +61,11 @@ impl RowDigest {
         let mut is_whole = true;
         for (column, sums) in plan.columns.iter().zip(&mut digest.columns) {
             let value = match fields.get(column.item) {
-                None | Some(Field::Missing) => Err(()),
+                None => {
+                    sum64(&mut sums.missing_values, 1, is_off);
+                    Err(())
+                }
+                Some(Field::Missing) => Err(()),
                 Some(Field::Value(value))
                     if !plan.null_strings.iter().any(|word| word == value.as_ref()) =>
                 {

@@ -159,6 +159,8 @@ async fn settings_of_delimited_text_are_refused_beside_json(env: TestEnv) -> Res
         (&["--format", "jsonl", "--preset", "csv"][..], "preset is for delimited text"),
         (&["--format", "json", "--null-string", "x"], "null-string is for delimited text"),
         (&["--format", "json", "--ignore-lines", "1"], "ignore-lines is for delimited text"),
+        (&["--format", "json", "--match-columns", "position"], "the keys of JSON are names"),
+        (&["--format", "jsonl", "--match-columns", "name"], "match-columns is for delimited text"),
         (&["--format", "jsonl", "--rows-at", "$.a"], "rows-at is for format json"),
         (&["--field", "id=$.a"], "field is for JSON, and format is delimited"),
         (&["--format", "jsonl", "--charset", "latin1"], "charset names another character set"),
@@ -290,4 +292,30 @@ async fn a_record_with_nothing_for_any_column_is_bad(env: TestEnv) -> Result<()>
     ensure!(hint.contains("--rows-at"), "{hint}");
     env.load_ending(0, "t", &[&args[..], &["--rows-at", "$.Records"]].concat()).await?;
     ensure_values(&env.schema, "SELECT id, s FROM t", &["1|x"]).await
+}
+
+#[apply(load_test)]
+async fn an_object_of_nothing_but_byte_order_marks_has_no_rows(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (id INT)").await?;
+    env.put("mark", "\u{feff}")?;
+    env.put("marks", "\u{feff}\n \u{feff}\r\n")?;
+    env.put("put together", "\u{feff}{\"id\":1}\n\u{feff}{\"id\":2}\n\u{feff}")?;
+    let report = env.path("report").display().to_string();
+    for args in [&["jsonl"][..], &["json"], &["jsonl", "--part-size", "1"]] {
+        let format = ["--report", &report, "--format"];
+        env.load_ending(0, "t", &[&format[..], args].concat()).await?;
+        for (key, rows) in [("mark", 0), ("marks", 0), ("put together", 2)] {
+            let line = outcome(&env, "report", key)?;
+            ensure!(line["rows"] == rows, "{args:?}: {line}");
+        }
+        ensure_values(&env.schema, "SELECT id FROM t ORDER BY id", &["1", "2"]).await?;
+        env.start_afresh("t").await?;
+        env.schema.exec("DELETE FROM s3_to_mysql_parts").await?;
+    }
+    env.put("cut", b"\xef\xbb".to_vec())?;
+    for format in ["jsonl", "json"] {
+        env.load_ending(3, "t", &["--report", &report, "--format", format]).await?;
+        ensure!(outcome(&env, "report", "cut")?["status"] == "failed");
+    }
+    Ok(())
 }

@@ -277,6 +277,45 @@ async fn a_job_by_names_is_verified_by_its_values(env: TestEnv) -> Result<()> {
     env.put("3", "n,id\n4,4\n")?;
     let ended = load(&env, 0, &[&BY_NAME[..], &verify].concat()).await?;
     ensure!(ended.summary("verified")?.starts_with("4 rows, 2 of 3 columns"), "{ended}");
+    ended.says("objects with one row do not have it")?;
+    env.put("4", "id,v\n6,a\n7,b\n")?;
+    let ended = load(&env, 0, &[&BY_NAME[..], &verify].concat()).await?;
+    ended.says("not verified       n: objects with 2 rows do not have it")
+}
+
+#[apply(load_test)]
+async fn messages_about_names_are_short_and_show_no_variable_of_ours(env: TestEnv) -> Result<()> {
+    table(&env).await?;
+    env.put("long", format!("sku,{}\n1,2\n", "x".repeat(900_000)))?;
+    env.put("twice", format!("sku,{0},{0}\n1,2,3\n", "y".repeat(300_000)))?;
+    env.put("short row", "sku,color,qty\n1,red\n")?;
+    let ended = load(&env, 3, &[&BY_NAME[..], &["--extra-columns", "ignore"]].concat()).await?;
+    ended.says("sku, (left out), qty")?;
+    ensure!(!ended.stderr.contains("s3_to_mysql_extra"), "{ended}");
+    ensure!(ended.stderr.len() < 10_000, "{} bytes", ended.stderr.len());
+    let ended = load(&env, 3, &BY_NAME).await?;
+    ensure!(ended.stderr.len() < 10_000, "{} bytes", ended.stderr.len());
+    let by_position = ["--preset", "csv", "--ignore-lines", "1"];
+    let ended = load(&env, 3, &by_position).await?;
+    ensure!(ended.stderr.len() < 10_000, "{} bytes", ended.stderr.len());
+    Ok(())
+}
+
+/// The rules take the field, and the server refuses the value of the expression.
+#[apply(load_test)]
+async fn a_value_of_set_that_does_not_fit_is_said_to_be_one(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (id INT, v TINYINT)").await?;
+    env.put("a", "id,v\n1,2\n")?;
+    for args in [&BY_NAME[..], &["--preset", "csv", "--ignore-lines", "1"]] {
+        for set in ["v=999", "v=v*200", "v='x'"] {
+            let ended = load(&env, 3, &[args, &["--set", set]].concat()).await?;
+            expect_failure(&env, "report", "a", "bad_rows")?;
+            let error = &outcome(&env, "report", "a")?["error"];
+            let hint = error["hint"].to_string();
+            ensure!(hint.contains("--set fills column v, and its expression gives"), "{error}");
+            ensure!(!ended.stderr.contains("report this"), "{ended}");
+        }
+    }
     Ok(())
 }
 

@@ -202,3 +202,43 @@ async fn json_in_fields_and_json_lines_by_name_are_loaded(env: TestEnv) -> Resul
     load(&env, 0, &["--format", "jsonl"]).await?;
     ensure_values(&env.schema, "SELECT id, v FROM t ORDER BY id", &["1|a,b", "2|a,b"]).await
 }
+
+/// Returns the text in UTF-16.
+fn utf16(text: &str, bytes: fn(u16) -> [u8; 2]) -> Vec<u8> {
+    text.encode_utf16().flat_map(bytes).collect()
+}
+
+#[apply(load_test)]
+async fn other_formats_are_named_where_json_is_expected_too(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (id LONGTEXT, v LONGTEXT)").await?;
+    let rows = json_lines(3);
+    let mut objects = binaries();
+    let parquet = [&b"PAR1\x15\x04"[..], rows.as_bytes(), b"PAR1"].concat();
+    objects.push(("Parquet data", "convert", parquet));
+    objects.push(("text in UTF-16", "iconv", utf16(&format!("\u{feff}{rows}"), u16::to_le_bytes)));
+    objects.push(("text in UTF-16", "iconv", utf16(&format!("\u{feff}{rows}"), u16::to_be_bytes)));
+    objects.push(("text in UTF-16", "UTF-16LE", utf16(&rows, u16::to_le_bytes)));
+    objects.push(("text in UTF-16", "UTF-16BE", utf16(&rows, u16::to_be_bytes)));
+    for (number, (.., bytes)) in objects.iter().enumerate() {
+        env.put(&number.to_string(), bytes.clone())?;
+        let packed = zstd::stream::encode_all(&bytes[..], 1)?;
+        env.put(&format!("{number} packed"), packed)?;
+    }
+    for format in [&["--format", "json"][..], &["--format", "jsonl"], &["--preset", "csv"]] {
+        for split in [&[][..], &["--part-size", "16"]] {
+            load(&env, 3, &[format, split].concat()).await?;
+            for (number, (name, remedy, _)) in objects.iter().enumerate() {
+                for key in [number.to_string(), format!("{number} packed")] {
+                    expect_failure(&env, "report", &key, "unsupported_format")?;
+                    let error = &outcome(&env, "report", &key)?["error"];
+                    let (message, hint) = (error["message"].to_string(), error["hint"].to_string());
+                    let says = format!("s3://etl/{key}: this is {name}, ");
+                    ensure!(message.contains(&says) && hint.contains(remedy), "{format:?} {error}");
+                }
+            }
+            env.schema.exec("DELETE FROM s3_to_mysql_objects").await?;
+        }
+    }
+    ensure!(env.count("t").await? == 0);
+    Ok(())
+}

@@ -1,5 +1,7 @@
 //! Packed objects: loaded as the text that they hold, or refused whole.
 
+mod memory;
+mod packers;
 mod parts;
 
 use std::io::Write as _;
@@ -187,4 +189,34 @@ async fn objects_are_asked_for_as_they_are_stored(env: TestEnv) -> Result<()> {
         }
     }
     ensure_values(&env.schema, "SELECT id FROM t", &["1"]).await
+}
+
+/// Whatever is left of a magic number is no text, and an empty file of Hadoop is one block.
+#[apply(load_test)]
+async fn an_object_that_is_cut_in_its_first_bytes_is_said_to_end_too_early(
+    env: TestEnv,
+) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (line VARCHAR(9)) CHARSET latin1").await?;
+    for (key, bytes) in [
+        ("gzip", &b"\x1f\x8b"[..]),
+        ("zstd", b"\x28\xb5\x2f"),
+        ("xz", b"\xfd7zX"),
+        ("lz4", b"\x04\x22"),
+        ("snappy", b"\xff\x06\0\0sNaP"),
+        ("bzip2", b"BZh91AY"),
+    ] {
+        env.put(key, bytes.to_vec())?;
+    }
+    env.put("empty file", vec![0; 4])?;
+    load(&env, 3, &["--preset", "csv-unix", "--charset", "latin1"]).await?;
+    for codec in ["gzip", "zstd", "xz", "lz4", "snappy", "bzip2"] {
+        expect_failure(&env, "report", codec, "malformed")?;
+        let message = outcome(&env, "report", codec)?["error"]["message"].to_string();
+        let says = format!("s3://etl/{codec}: its {codec} data ends too early (at byte ");
+        ensure!(message.contains(&says), "{message}");
+    }
+    let line = outcome(&env, "report", "empty file")?;
+    ensure!(line["codec"] == "hadoop-snappy" && line["rows"] == 0, "{line}");
+    ensure!(env.count("t").await? == 0);
+    Ok(())
 }

@@ -32,6 +32,8 @@ fn records_stand_one_after_the_other_or_in_an_array() {
         ("[1, [2, 3]] [{\"a\":{}}] {}", "1\n[2,3]\n{\"a\":{}}\n{}"),
         ("1 2\ttrue\"a\"\"b\"", "1\n2\ntrue\n\"a\"\n\"b\""),
         ("\u{feff}{\"a\":\"\u{feff}é\"}", "{\"a\":\"\u{feff}é\"}"),
+        ("\u{feff}", ""),
+        ("\u{feff}[]\n\u{feff}{}1\u{feff}2", "{}\n1\n2"),
     ] {
         for chunk in 1..=text.len().max(1) {
             assert_eq!(records(&[], text.as_bytes(), chunk).as_deref(), Ok(expected), "{text}");
@@ -92,6 +94,10 @@ fn what_is_broken_is_told_with_its_place() {
         assert_eq!(broken(&[], text), (offset, what), "{text}");
     }
     assert_eq!(broken(&[], &"[".repeat(20_000)), (10_000, "it is nested too deeply"));
+    let cut = records(&[], b"{}\xef\xbb", 1).unwrap_err();
+    assert_eq!((cut.offset, cut.what), (4, "it ends inside a byte order mark"));
+    let other = records(&[], b"\xef {}", 1).unwrap_err();
+    assert_eq!((other.offset, other.what), (1, "a value is expected"));
 }
 
 #[test]

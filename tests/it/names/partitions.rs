@@ -162,3 +162,61 @@ async fn records_of_json_and_keys_do_not_compete_in_silence(env: TestEnv) -> Res
     load(&env, 0, &["--format", "jsonl", "--partition-columns", "none"]).await?;
     ensure_values(&env.schema, "SELECT id, dt FROM t", &["1|r"]).await
 }
+
+#[apply(load_test)]
+async fn a_key_holds_any_characters_as_they_are_or_encoded(env: TestEnv) -> Result<()> {
+    env.schema
+        .exec("CREATE TABLE t (id INT, city VARCHAR(20)) CHARSET utf8mb4 COLLATE utf8mb4_bin")
+        .await?;
+    for (id, city) in
+        ["Z%C3%BCrich", "Z\u{fc}rich", "%E6%9D%B1%E4%BA%AC", "%F0%9F%99%82", "%ff", "a%2Fb%3D%25"]
+            .iter()
+            .enumerate()
+    {
+        env.put(&format!("city={city}/a"), format!("{id}\n"))?;
+    }
+    load(&env, 0, &["--preset", "csv", "--partition-columns", "auto"]).await?;
+    let rows =
+        ["0|Z\u{fc}rich", "1|Z\u{fc}rich", "2|\u{6771}\u{4eac}", "3|\u{1f642}", "4|%ff", "5|a/b=%"];
+    ensure_values(&env.schema, "SELECT id, city FROM t ORDER BY id", &rows).await?;
+    // A column of another character set cannot hold them.
+    env.schema.exec("CREATE TABLE u (id INT, city VARCHAR(20) CHARSET latin1)").await?;
+    let report = env.path("report").display().to_string();
+    let args = ["--preset", "csv", "--partition-columns", "auto", "--report", &report];
+    env.load_ending(3, "u", &args).await?;
+    ensure_failed(&env, "city=%E6%9D%B1%E4%BA%AC/a", "the partition city of its key", "")
+}
+
+/// MariaDB warns of a statement that leaves such a column out, and the keys fill it.
+#[apply(load_test)]
+async fn a_key_fills_a_needed_column_that_is_not_listed(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (id INT, v INT, dt DATE NOT NULL)").await?;
+    env.put("dt=2024-01-01/a", "1,10\n")?;
+    env.put("b", "2,20\n")?;
+    let args = ["--preset", "csv", "--columns", "id,v"];
+    load(&env, 6, &args).await?.says("--partition-columns 'dt' takes it from keys with dt=")?;
+    load(&env, 3, &[&args[..], &["--partition-columns", "auto"]].concat()).await?;
+    ensure_values(&env.schema, "SELECT id, v, dt FROM t", &["1|10|2024-01-01"]).await?;
+    ensure_failed(&env, "b", "column dt must have a value", "--set 'dt=EXPRESSION'")?;
+    // By name, a list is all that keys may fill.
+    env.put("dt=2024-01-01/a", "id,v\n1,10\n")?;
+    load(&env, 6, &[&BY_NAME[..], &["--columns", "id,v"]].concat())
+        .await?
+        .says("column dt is NOT NULL without a default")?;
+    Ok(())
+}
+
+#[apply(load_test)]
+async fn rows_that_lack_the_columns_of_their_key_are_told_how_to_get_them(
+    env: TestEnv,
+) -> Result<()> {
+    table(&env).await?;
+    for (key, text) in KEYS {
+        env.put(key, text)?;
+    }
+    load(&env, 3, &["--preset", "hive"]).await?;
+    let hint = outcome(&env, "report", KEYS[0].0)?["error"]["hint"].to_string();
+    let says = "--partition-columns 'dt,region' takes from the key what the rows may lack";
+    ensure!(hint.contains(says), "{hint}");
+    Ok(())
+}
