@@ -12,19 +12,25 @@ mod job_end;
 mod line_file;
 mod notes;
 mod options;
+mod part;
 mod run_end;
+mod run_facts;
 mod table;
 #[cfg(test)]
 mod tests;
 mod text;
+mod timing;
 
 pub use document::{CheckTotals, LoadTotals};
 pub use job_end::JobEnd;
 pub use options::OutputConfig;
-pub use run_end::RunEnd;
+pub use part::{EndedPart, PartStatus};
+pub use run_end::{CheckEnd, RunEnd};
+pub use run_facts::RunFacts;
+pub use timing::Timing;
+pub(crate) use timing::{Stage, Stopwatch};
 
 use std::path::Path;
-use std::time::Duration;
 
 use crate::check::{Checked, Prediction};
 use crate::choices::FailOn;
@@ -39,8 +45,8 @@ use crate::unpack::Codecs;
 use causes::{Causes, Finding, Verdict};
 use checked::CheckReport;
 use document::{
-    ErrorFields, JobFields, LoadSummary, LoadedFields, ObjectLine, ObjectStatus, VerifiedAs,
-    to_line,
+    ErrorFields, JobFields, LoadSummary, LoadedFields, ObjectLine, ObjectStatus, PartLine,
+    TimeFields, VerifiedAs, to_line,
 };
 use line_file::LineFile;
 use notes::Notes;
@@ -58,7 +64,7 @@ pub enum Outcome {
         /// True if the ledger recorded the object as loaded, and `--force` loaded it again.
         again: bool,
         attempts: u32,
-        elapsed: Duration,
+        timing: Timing,
     },
     /// `check` assessed the object, without loading it.
     Checked {
@@ -68,7 +74,7 @@ pub enum Outcome {
         /// The codecs of a packed object.
         codecs: Option<Codecs>,
         attempts: u32,
-        elapsed: Duration,
+        timing: Timing,
     },
     /// An earlier run loaded the object, or another run did so in the meantime.
     AlreadyLoaded { object: Object },
@@ -82,7 +88,7 @@ pub enum Outcome {
         is_known: bool,
         error: Error,
         attempts: u32,
-        elapsed: Duration,
+        timing: Timing,
     },
     /// The object was listed, but the run ended first.
     NotReached { object: Object },
@@ -133,6 +139,7 @@ impl LoadTotals {
 /// Collects the outcomes and writes them to the files.
 #[derive(Debug)]
 pub struct Report {
+    run: RunFacts,
     lines: LineFile,
     failed_keys: LineFile,
     format: ObjectFormat,
@@ -163,12 +170,14 @@ impl Report {
     /// --failed-keys k` would empty the list before it is read.
     pub fn open(
         config: &OutputConfig,
+        run: RunFacts,
         keys_from: Option<&Path>,
         style: SummaryStyle,
         error_paint: Paint,
     ) -> Result<Self> {
         let report = config.report.as_deref();
         Ok(Self {
+            run,
             lines: LineFile::create("--report", report, &[("--keys-from", keys_from)])?,
             failed_keys: LineFile::create(
                 "--failed-keys",
@@ -269,6 +278,23 @@ impl Report {
         self.lines.add(&to_line(&ObjectLine::new(outcome, self.format))).and(kept)
     }
 
+    /// Records what was found out about the target.
+    pub fn found_target(&mut self, table: String, server: (String, String)) {
+        self.run.table = table;
+        self.run.server = Some(server);
+    }
+
+    /// Records a part that has ended.
+    ///
+    /// # Errors
+    /// The same as for [`Self::record`].
+    pub fn record_part(&mut self, part: &EndedPart) -> Result<()> {
+        if !self.lines.is_open() {
+            return Ok(());
+        }
+        self.lines.add(&to_line(&PartLine::new(part)))
+    }
+
     /// Returns the texts of a run that ended, with this summary.
     fn texts(&self, end: &RunEnd<'_>, summary: String) -> EndTexts {
         let said: Vec<&str> = end.errors.iter().filter_map(|error| error.hint()).collect();
@@ -286,13 +312,37 @@ impl Report {
         &self.totals
     }
 
-    /// Writes the last line of the report of a load. Returns the totals, the texts for the outputs,
-    /// and an error if that line cannot be written. The summary for people is empty if the run did
+    /// Returns the totals of a check so far.
+    #[must_use]
+    pub fn check_totals(&self) -> CheckTotals {
+        let LoadTotals { objects_failed, objects_not_reached, .. } = self.totals;
+        CheckTotals { objects_failed, objects_not_reached, ..self.check_totals.clone() }
+    }
+
+    /// Writes the last line of the report of a load. Returns an error if it cannot be written.
+    #[must_use]
+    pub fn write_end(&mut self, end: &RunEnd<'_>) -> Option<Error> {
+        let line = to_line(&self.load_summary(end));
+        self.lines.add(&line).err()
+    }
+
+    /// Returns the texts of a load for the outputs. The summary for people is empty if the run did
     /// not begin, because its errors say everything.
     #[must_use]
-    pub fn finish(mut self, end: RunEnd<'_>) -> (LoadTotals, EndTexts, Option<Error>) {
-        let line = to_line(&LoadSummary {
-            run_id: end.ledger.map(|(run, _)| run.id.as_str()),
+    pub fn end_texts(&self, end: RunEnd<'_>) -> EndTexts {
+        let report = LoadReport { totals: &self.totals, end };
+        let summary = match self.style {
+            SummaryStyle::Json => to_line(&self.load_summary(&end)) + "\n",
+            _ if !end.did_begin => String::new(),
+            SummaryStyle::Text => text::load(&report),
+            SummaryStyle::Table(paint) => table::load(&report, paint),
+        };
+        self.texts(&end, summary)
+    }
+
+    fn load_summary<'a>(&'a self, end: &RunEnd<'a>) -> LoadSummary<'a> {
+        LoadSummary {
+            run: self.run.fields(end),
             generation: end.ledger.map(|(_, job)| job.generation),
             totals: &self.totals,
             loaded: self.totals.rows_loaded(),
@@ -307,40 +357,29 @@ impl Report {
             }),
             unverified_columns: end.verified.map(|table| table.unverified.as_slice()),
             error: end.errors.first().map(ErrorFields::new),
-        });
-        let unwritten = self.lines.add(&line).err();
-        let report = LoadReport { totals: &self.totals, end };
-        let summary = match self.style {
-            SummaryStyle::Json => line + "\n",
-            _ if !end.did_begin => String::new(),
-            SummaryStyle::Text => text::load(&report),
-            SummaryStyle::Table(paint) => table::load(&report, paint),
-        };
-        let texts = self.texts(&end, summary);
-        (self.totals, texts, unwritten)
+        }
     }
 
-    /// Does for a check what [`Self::finish`] does for a load.
+    /// Does for a check what [`Self::write_end`] does for a load.
     #[must_use]
-    pub fn finish_check(
-        mut self,
-        end: RunEnd<'_>,
-        not_checked: &[String],
-        sample: Option<u64>,
-    ) -> (CheckTotals, EndTexts, Option<Error>) {
-        self.check_totals.objects_failed = self.totals.objects_failed;
-        self.check_totals.objects_not_reached = self.totals.objects_not_reached;
-        let report = CheckReport { totals: &self.check_totals, not_checked, sample, end };
-        let line = to_line(&report.summary());
-        let unwritten = self.lines.add(&line).err();
+    pub fn write_check_end(&mut self, end: &CheckEnd<'_>) -> Option<Error> {
+        let totals = self.check_totals();
+        let line = to_line(&CheckReport { run: &self.run, totals: &totals, end: *end }.summary());
+        self.lines.add(&line).err()
+    }
+
+    /// Does for a check what [`Self::end_texts`] does for a load.
+    #[must_use]
+    pub fn check_end_texts(&self, end: CheckEnd<'_>) -> EndTexts {
+        let totals = self.check_totals();
+        let report = CheckReport { run: &self.run, totals: &totals, end };
         let summary = match self.style {
-            SummaryStyle::Json => line + "\n",
-            _ if !end.did_begin => String::new(),
+            SummaryStyle::Json => to_line(&report.summary()) + "\n",
+            _ if !end.run.did_begin => String::new(),
             SummaryStyle::Text => text::check(&report),
             SummaryStyle::Table(paint) => table::check(&report, paint),
         };
-        let texts = self.texts(&end, summary);
-        (self.check_totals, texts, unwritten)
+        self.texts(&end.run, summary)
     }
 }
 
@@ -359,24 +398,26 @@ fn log_failure(what: &str, object: &str, error: &Error) {
 impl<'a> ObjectLine<'a> {
     fn new(outcome: &'a Outcome, format: ObjectFormat) -> Self {
         match outcome {
-            Outcome::Loaded { object, stats, verified, codecs, again, attempts, elapsed } => Self {
+            Outcome::Loaded { object, stats, verified, codecs, again, attempts, timing } => Self {
                 codec: codecs.map(|codecs| codecs.to_string()),
                 rows: Some(stats.loaded.rows),
                 attempts: *attempts,
-                seconds: Some(elapsed.as_secs_f64()),
+                seconds: Some(timing.elapsed.as_secs_f64()),
+                times: TimeFields::new(timing),
                 loaded: Some(LoadedFields::new(stats, *verified, *again)),
                 ..Self::untouched(ObjectStatus::Loaded, object, format)
             },
-            Outcome::Checked { object, checked, verified, codecs, attempts, elapsed } => Self {
+            Outcome::Checked { object, checked, verified, codecs, attempts, timing } => Self {
                 codec: codecs.map(|codecs| codecs.to_string()),
                 rows: Some(checked.rows),
                 attempts: *attempts,
-                seconds: Some(elapsed.as_secs_f64()),
+                seconds: Some(timing.elapsed.as_secs_f64()),
+                times: TimeFields::new(timing),
                 error: checked::error(checked),
                 checked: Some(checked::fields(checked, *verified)),
                 ..Self::untouched(ObjectStatus::Checked, object, format)
             },
-            Outcome::Failed { bucket, key, object, is_known, error, attempts, elapsed } => Self {
+            Outcome::Failed { bucket, key, object, is_known, error, attempts, timing } => Self {
                 new: Some(!is_known),
                 status: ObjectStatus::Failed,
                 bucket,
@@ -387,7 +428,8 @@ impl<'a> ObjectLine<'a> {
                 codec: None,
                 rows: None,
                 attempts: *attempts,
-                seconds: Some(elapsed.as_secs_f64()),
+                seconds: Some(timing.elapsed.as_secs_f64()),
+                times: TimeFields::new(timing),
                 error: Some(ErrorFields {
                     rows: Some(error.bad_rows().iter().map(Into::into).collect()),
                     ..ErrorFields::new(error)
@@ -420,6 +462,7 @@ impl<'a> ObjectLine<'a> {
             new: None,
             attempts: 0,
             seconds: None,
+            times: TimeFields::default(),
             error: None,
             loaded: None,
             checked: None,

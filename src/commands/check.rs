@@ -13,7 +13,7 @@ use crate::exit_code::{self, End};
 use crate::mysql::{Sessions, SqlMode};
 use crate::pipeline::{Checking, PipelineResult, Prepared, run};
 use crate::progress::{ListingProgress, Progress};
-use crate::report::RunEnd;
+use crate::report::{CheckEnd, RunEnd};
 use crate::retry::Attempts;
 use crate::shutdown::Signals;
 use crate::terminal::Terminal;
@@ -39,11 +39,13 @@ pub async fn check(
         Ok(begun) => begun,
         Err(problems) => {
             return open.end_before_it_began(problems, |report, end| {
-                let (_, texts, unwritten) = report.finish_check(end, &[], sample);
-                (texts, unwritten)
+                let end = CheckEnd { run: end, not_checked: &[], sample };
+                let unwritten = report.write_check_end(&end);
+                (report.check_end_texts(end), unwritten)
             });
         }
     };
+    open.found_target(&prepared.preflight);
     for warning in &prepared.warnings {
         tracing::warn!("{warning}");
     }
@@ -55,24 +57,31 @@ pub async fn check(
             .await;
     open.add_signal(&mut errors);
     let elapsed = open.elapsed();
+    let totals = open.report.check_totals();
+    let signal = shutdown.signalled();
+    let code = |errors: &[Error]| {
+        exit_code::decide(End::Run {
+            signal,
+            errors,
+            is_complete: totals.would_everything_load(),
+            rows_rejected: totals.rows_rejected,
+        })
+    };
     let end = RunEnd {
         skipped_keys,
         is_listing_complete,
         elapsed,
-        errors: &errors,
-        ledger: None,
+        objects_listed: open.objects_listed(),
         did_begin: true,
-        verified: None,
-        job_end: None,
+        ..RunEnd::default()
     };
-    let (totals, texts, unwritten) = open.report.finish_check(end, &not_checked, sample);
+    let run = RunEnd { errors: &errors, exit_code: code(&errors), ..end };
+    let unwritten =
+        open.report.write_check_end(&CheckEnd { run, not_checked: &not_checked, sample });
     errors.extend(unwritten);
-    let exit_code = exit_code::decide(End::Run {
-        signal: shutdown.signalled(),
-        errors: &errors,
-        is_complete: totals.would_everything_load(),
-        rows_rejected: totals.rows_rejected,
-    });
+    let exit_code = code(&errors);
+    let run = RunEnd { errors: &errors, exit_code, ..end };
+    let texts = open.report.check_end_texts(CheckEnd { run, not_checked: &not_checked, sample });
     RunResult { exit_code, output: texts.summary, problems: texts.problems, errors }
 }
 

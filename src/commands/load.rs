@@ -13,9 +13,9 @@ use crate::exit_code::{self, End};
 use crate::ledger::{Finished, Job, Ledger, RunTotals};
 use crate::pipeline::{PipelineResult, Prepared, run, split_object};
 use crate::policy::Mode;
-use crate::progress::{ListingProgress, Progress};
+use crate::progress::Progress;
 use crate::report::{JobEnd, LoadTotals, RunEnd};
-use crate::shutdown::{Shutdown, Signals};
+use crate::shutdown::Signals;
 use crate::source::S3;
 use crate::terminal::{FOR_PROGRAMS, Terminal};
 use crate::throttle::Throttle;
@@ -28,12 +28,12 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
         Err(result) => return result,
     };
     let shutdown = open.shutdown.clone();
-    let (prepared, ledger) = match Box::pin(begin(&config, &open.listed, &shutdown)).await {
+    let (prepared, ledger) = match Box::pin(begin(&config, &mut open)).await {
         Ok(begun) => begun,
         Err(problems) => {
             return open.end_before_it_began(problems, |report, end| {
-                let (_, texts, unwritten) = report.finish(end);
-                (texts, unwritten)
+                let unwritten = report.write_end(&end);
+                (report.end_texts(end), unwritten)
             });
         }
     };
@@ -71,23 +71,32 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
     let PipelineResult { skipped_keys, is_listing_complete, mut errors } = result;
     open.add_signal(&mut errors);
     let elapsed = open.elapsed();
-    let (totals, texts, unwritten) = open.report.finish(RunEnd {
+    let totals = open.report.totals().clone();
+    let signal = shutdown.signalled();
+    let code = |errors: &[Error]| {
+        exit_code::decide(End::Run {
+            signal,
+            errors,
+            is_complete: totals.is_success(config.output.fail_on),
+            rows_rejected: totals.rows_rejected,
+        })
+    };
+    let end = RunEnd {
         skipped_keys,
         is_listing_complete,
         elapsed,
-        errors: &errors,
+        objects_listed: open.objects_listed(),
         ledger: ledger.as_ref().map(|(ledger, job)| (ledger.run(), job)),
         did_begin: true,
         verified: verified.as_ref(),
         job_end: job_end.as_ref(),
-    });
+        ..RunEnd::default()
+    };
+    let unwritten =
+        open.report.write_end(&RunEnd { errors: &errors, exit_code: code(&errors), ..end });
     errors.extend(unwritten);
-    let exit_code = exit_code::decide(End::Run {
-        signal: shutdown.signalled(),
-        errors: &errors,
-        is_complete: totals.is_success(config.output.fail_on),
-        rows_rejected: totals.rows_rejected,
-    });
+    let exit_code = code(&errors);
+    let texts = open.report.end_texts(RunEnd { errors: &errors, exit_code, ..end });
     ended.cancel();
     if let Some(keeper) = keeper {
         // The task ends by itself, and a panic in it does not matter.
@@ -118,19 +127,20 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
 /// A signal that arrives first ends this without a problem.
 async fn begin(
     config: &Config,
-    listed: &Arc<ListingProgress>,
-    shutdown: &Shutdown,
+    open: &mut OpenRun,
 ) -> std::result::Result<(Prepared, Option<(Ledger, Job)>), Vec<Error>> {
+    let shutdown = open.shutdown.clone();
     let mut prepared = tokio::select! {
         biased;
         () = shutdown.draining.cancelled() => return Err(Vec::new()),
-        prepared = prepare(config, listed, &shutdown.abandoning) => prepared?,
+        prepared = prepare(config, &open.listed, &shutdown.abandoning) => prepared?,
     };
+    open.found_target(&prepared.preflight);
     let opened = async {
         prepared.throttle =
             Throttle::open(&config.throughput, config.target.port, &prepared.connector).await?;
         open_rejects(config, &mut prepared).await?;
-        open_ledger(config, &mut prepared, &shutdown.draining).await
+        open_ledger(config, &mut prepared, &open.run, &shutdown.draining).await
     };
     match opened.await {
         Ok(ledger) => Ok((prepared, ledger)),

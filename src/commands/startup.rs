@@ -178,6 +178,7 @@ pub(crate) async fn open_rejects(config: &Config, prepared: &mut Prepared) -> Re
 pub(crate) async fn open_ledger(
     config: &Config,
     prepared: &mut Prepared,
+    run: &RunId,
     stop: &CancellationToken,
 ) -> Result<Option<(Ledger, Job)>> {
     let idle = take_strict_session(config, prepared).await;
@@ -187,7 +188,7 @@ pub(crate) async fn open_ledger(
     let sessions = connector.pool(&preflight.server, SqlMode::Strict, 1);
     let target = preflight.target.clone();
     let ledger =
-        Ledger::open(tables, target, RunId::new(), sessions, idle, config.retry.clone()).await?;
+        Ledger::open(tables, target, run.clone(), sessions, idle, config.retry.clone()).await?;
     let ledger = ledger.loading_alone(preflight.is_alone);
     let begun = begin(&ledger, config, preflight.verification.as_deref(), stop).await;
     if begun.is_err() {

@@ -15,6 +15,7 @@ use super::context::Context;
 use super::work::{PartEnded, Ready, ReadyPart, Split};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Part;
+use crate::report::{Stage, Stopwatch};
 use crate::split::Boundary;
 use crate::staging::{Integrity, PartPlan, PartStager, PinnedObject, verify_parts};
 use crate::unpack::Codecs;
@@ -74,6 +75,7 @@ pub(super) async fn stage_parts(
         let mut parts =
             PartStager::new(Arc::clone(pinned), plan.clone(), gap.from, end, head.clone());
         loop {
+            let mut watch = Stopwatch::start();
             let Some(next) = stopping.run_until_cancelled(Box::pin(parts.next())).await else {
                 return Ok(None);
             };
@@ -116,7 +118,9 @@ pub(super) async fn stage_parts(
             if part.start.offset > 0 && part.start.offset == part.end.offset {
                 continue;
             }
+            watch.end(Stage::Download);
             let ready = ReadyPart {
+                watch,
                 split: Arc::clone(split),
                 staged: part,
                 part: described,

@@ -8,7 +8,7 @@ use indicatif::{HumanBytes, HumanCount};
 
 use super::causes::counted;
 use super::checked::CheckReport;
-use super::run_end::{LoadReport, RunEnd};
+use super::run_end::{CheckEnd, LoadReport, RunEnd};
 use crate::error::ErrorKind;
 use crate::ledger::JobTotals;
 use crate::printable::{printable, shortened};
@@ -100,7 +100,7 @@ pub(super) fn load(report: &LoadReport<'_>, paint: Paint) -> String {
 
 /// Returns the summary of a check.
 pub(super) fn check(report: &CheckReport<'_>, paint: Paint) -> String {
-    let CheckReport { totals, not_checked, sample, end } = report;
+    let CheckReport { totals, end: CheckEnd { run: end, not_checked, sample }, .. } = report;
     let mut table = SummaryTable::default();
     let each = sample
         .map_or_else(String::new, |rows| format!("the first {} of each", counted(rows, "row")));
@@ -161,7 +161,7 @@ fn load_sentence(report: &LoadReport<'_>) -> String {
 }
 
 fn check_sentence(report: &CheckReport<'_>) -> String {
-    let CheckReport { totals, end, .. } = report;
+    let CheckReport { totals, end: CheckEnd { run: end, .. }, .. } = report;
     let time = duration(end.elapsed);
     let checked = counted(totals.objects_checked + totals.objects_failed, "object");
     let failing = totals.would_fail + totals.objects_failed;

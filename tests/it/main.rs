@@ -57,6 +57,7 @@ mod recipes;
 mod registry;
 mod rejecting;
 mod rejects;
+mod report;
 mod round_trips;
 mod rows;
 mod scale;

@@ -133,8 +133,14 @@ impl TestEnv {
         self.schema.query_one(&format!("SELECT COUNT(*) FROM {table}")).await
     }
 
-    /// Returns the lines of a report file.
+    /// Returns the lines of a report file, without those of parts.
     pub fn report(&self, name: &str) -> Result<Vec<serde_json::Value>> {
+        let lines = self.report_with_parts(name)?;
+        Ok(lines.into_iter().filter(|line| line["type"] != "part").collect())
+    }
+
+    /// Returns all lines of a report file.
+    pub fn report_with_parts(&self, name: &str) -> Result<Vec<serde_json::Value>> {
         let text = std::fs::read_to_string(self.path(name))?;
         text.lines()
             .map(|line| serde_json::from_str(line).context("a line of the report is not JSON"))
