@@ -10,6 +10,7 @@
 mod check;
 mod forget;
 mod load;
+mod metrics;
 mod outcome;
 mod plan;
 mod startup;

@@ -11,6 +11,7 @@ mod format;
 mod json;
 mod ledger;
 mod load;
+mod metrics;
 mod readings;
 pub(crate) mod resolve;
 mod source;
@@ -24,6 +25,7 @@ pub use resolve::{Inputs, Resolved, resolve};
 use crate::dialect::FormatConfig;
 use crate::ledger::{AdminOptions, JobOptions, LedgerConfig};
 use crate::load_data::LoadConfig;
+use crate::metrics::MetricsConfig;
 use crate::mysql::{TargetConfig, Timeouts};
 use crate::pipeline::PipelineOptions;
 use crate::preflight::PreflightOptions;
@@ -45,6 +47,7 @@ pub struct Config {
     pub throughput: ThroughputConfig,
     pub retry: RetryConfig,
     pub output: OutputConfig,
+    pub metrics: MetricsConfig,
 }
 
 impl Config {

@@ -2,14 +2,18 @@
 //! retry.
 //!
 //! Both files are opened before the run, so that a path that cannot be written is a usage error
-//! rather than a surprise at the end. They are written as objects finish, so they are complete up
-//! to the moment at which the process dies.
+//! rather than a surprise at the end. They are written as objects finish, under temporary names,
+//! and get their own at the end. So a reader finds whole files, and a process that is killed leaves
+//! what it has written up to that moment.
 
+mod annotations;
 mod causes;
 mod checked;
+mod destination;
 mod document;
 mod job_end;
 mod line_file;
+mod markdown;
 mod notes;
 mod options;
 mod part;
@@ -21,8 +25,10 @@ mod tests;
 mod text;
 mod timing;
 
+pub use destination::{ReportTo, ReportToError, parse_path};
 pub use document::{CheckTotals, LoadTotals};
 pub use job_end::JobEnd;
+pub use line_file::Upload;
 pub use options::OutputConfig;
 pub use part::{EndedPart, PartStatus};
 pub use run_end::{CheckEnd, RunEnd};
@@ -33,7 +39,7 @@ pub(crate) use timing::{Stage, Stopwatch};
 use std::path::Path;
 
 use crate::check::{Checked, Prediction};
-use crate::choices::FailOn;
+use crate::choices::{FailOn, ReportOnly};
 use crate::dialect::ObjectFormat;
 use crate::error::{Error, Result};
 use crate::load_data::LoadStats;
@@ -44,13 +50,16 @@ use crate::terminal::{FOR_PROGRAMS, Paint, SummaryStyle};
 use crate::unpack::Codecs;
 use causes::{Causes, Finding, Verdict};
 use checked::CheckReport;
+use destination::fill_path;
 use document::{
     ErrorFields, JobFields, LoadSummary, LoadedFields, ObjectLine, ObjectStatus, PartLine,
     TimeFields, VerifiedAs, to_line,
 };
 use line_file::LineFile;
+use markdown::Page;
 use notes::Notes;
 use run_end::LoadReport;
+use table::SummaryTable;
 
 /// The outcome of one object.
 #[derive(Debug)]
@@ -142,6 +151,7 @@ pub struct Report {
     run: RunFacts,
     lines: LineFile,
     failed_keys: LineFile,
+    report_only: ReportOnly,
     format: ObjectFormat,
     totals: LoadTotals,
     check_totals: CheckTotals,
@@ -160,6 +170,10 @@ pub struct EndTexts {
     pub problems: String,
     /// The text for standard output.
     pub summary: String,
+    /// The end of the run as Markdown.
+    pub page: String,
+    /// The failures as commands of GitHub Actions.
+    pub annotations: String,
 }
 
 impl Report {
@@ -171,19 +185,33 @@ impl Report {
     pub fn open(
         config: &OutputConfig,
         run: RunFacts,
-        keys_from: Option<&Path>,
+        (keys_from, staging_dir): (Option<&Path>, &Path),
         style: SummaryStyle,
         error_paint: Paint,
     ) -> Result<Self> {
-        let report = config.report.as_deref();
+        let report = config.report.as_ref().map(|to| to.filled(&run.run_id, run.started_at));
+        let failed_keys = config.failed_keys.as_ref();
+        let failed_keys = failed_keys.map(|path| fill_path(path, &run.run_id, run.started_at));
+        let report_path = match &report {
+            Some(ReportTo::File(path)) => Some(path.as_path()),
+            _ => None,
+        };
+        let other_uses = [("--keys-from", keys_from), ("--report", report_path)];
+        if let Some(path) = report_path {
+            LineFile::ensure_alone("--report", path, &other_uses[..1])?;
+        }
+        if let Some(path) = &failed_keys {
+            LineFile::ensure_alone("--failed-keys", path, &other_uses)?;
+        }
+        let failed_keys = failed_keys.map(ReportTo::File);
+        let create = |flag: &str, to: Option<&ReportTo>| {
+            LineFile::create(flag, to, &run.run_id, staging_dir)
+        };
         Ok(Self {
+            lines: create("--report", report.as_ref())?,
+            failed_keys: create("--failed-keys", failed_keys.as_ref())?,
+            report_only: config.report_only,
             run,
-            lines: LineFile::create("--report", report, &[("--keys-from", keys_from)])?,
-            failed_keys: LineFile::create(
-                "--failed-keys",
-                config.failed_keys.as_deref(),
-                &[("--keys-from", keys_from), ("--report", report)],
-            )?,
             format: config.format,
             totals: LoadTotals::default(),
             check_totals: CheckTotals::default(),
@@ -272,7 +300,9 @@ impl Report {
                 Ok(())
             }
         };
-        if !self.lines.is_open() {
+        let is_left_out =
+            self.report_only == ReportOnly::New && matches!(outcome, Outcome::AlreadyLoaded { .. });
+        if !self.lines.is_open() || is_left_out {
             return kept;
         }
         self.lines.add(&to_line(&ObjectLine::new(outcome, self.format))).and(kept)
@@ -296,14 +326,30 @@ impl Report {
     }
 
     /// Returns the texts of a run that ended, with this summary.
-    fn texts(&self, end: &RunEnd<'_>, summary: String) -> EndTexts {
+    fn texts(
+        &self,
+        end: &RunEnd<'_>,
+        summary: String,
+        (command, sentence, counts): (&str, String, SummaryTable),
+    ) -> EndTexts {
         let said: Vec<&str> = end.errors.iter().filter_map(|error| error.hint()).collect();
         let said: Vec<&str> = said.iter().flat_map(|hint| hint.lines()).collect();
         let mut problems = self.notes.text() + &self.causes.text(&said, self.error_paint);
         if !problems.is_empty() && matches!(self.style, SummaryStyle::Table(_)) {
             problems.push('\n');
         }
-        EndTexts { problems, summary }
+        let table_name = &self.run.table;
+        let page = Page {
+            command,
+            table_name,
+            sentence: if end.did_begin { sentence } else { "The run did not begin.".to_owned() },
+            exit_code: end.exit_code,
+            counts: end.did_begin.then_some(counts),
+            causes: &self.causes,
+            errors: end.errors,
+        };
+        let annotations = annotations::text(table_name, end.errors, &self.causes);
+        EndTexts { problems, summary, page: page.text(), annotations }
     }
 
     /// Returns the totals so far.
@@ -326,6 +372,18 @@ impl Report {
         self.lines.add(&line).err()
     }
 
+    /// Gives the complete files their names. Returns the report that has to be uploaded, and the
+    /// errors of files that cannot have their names.
+    pub fn publish(&mut self) -> (Option<Upload>, Vec<Error>) {
+        let (mut upload, mut errors) = (None, Vec::new());
+        match self.lines.publish() {
+            Ok(report) => upload = report,
+            Err(error) => errors.push(error),
+        }
+        errors.extend(self.failed_keys.publish().err());
+        (upload, errors)
+    }
+
     /// Returns the texts of a load for the outputs. The summary for people is empty if the run did
     /// not begin, because its errors say everything.
     #[must_use]
@@ -337,7 +395,8 @@ impl Report {
             SummaryStyle::Text => text::load(&report),
             SummaryStyle::Table(paint) => table::load(&report, paint),
         };
-        self.texts(&end, summary)
+        let sentence = table::load_sentence(&report);
+        self.texts(&end, summary, ("load", sentence, table::load_counts(&report)))
     }
 
     fn load_summary<'a>(&'a self, end: &RunEnd<'a>) -> LoadSummary<'a> {
@@ -379,7 +438,8 @@ impl Report {
             SummaryStyle::Text => text::check(&report),
             SummaryStyle::Table(paint) => table::check(&report, paint),
         };
-        self.texts(&end.run, summary)
+        let sentence = table::check_sentence(&report);
+        self.texts(&end.run, summary, ("check", sentence, table::check_counts(&report)))
     }
 }
 

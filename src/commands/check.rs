@@ -25,7 +25,7 @@ pub async fn check(
     terminal: &Terminal,
     signals: Signals,
 ) -> RunResult {
-    let mut open = match OpenRun::open(&config, terminal, signals) {
+    let mut open = match OpenRun::open(&config, terminal, signals).await {
         Ok(open) => open,
         Err(result) => return result,
     };
@@ -38,11 +38,13 @@ pub async fn check(
     let (prepared, check) = match begun {
         Ok(begun) => begun,
         Err(problems) => {
-            return open.end_before_it_began(problems, |report, end| {
-                let end = CheckEnd { run: end, not_checked: &[], sample };
-                let unwritten = report.write_check_end(&end);
-                (report.check_end_texts(end), unwritten)
-            });
+            return open
+                .end_before_it_began(
+                    problems,
+                    |report, end| report.write_check_end(&unbegun(end, sample)),
+                    |report, end| report.check_end_texts(unbegun(end, sample)),
+                )
+                .await;
         }
     };
     open.found_target(&prepared.preflight);
@@ -79,10 +81,16 @@ pub async fn check(
     let unwritten =
         open.report.write_check_end(&CheckEnd { run, not_checked: &not_checked, sample });
     errors.extend(unwritten);
+    errors.extend(open.publish().await);
     let exit_code = code(&errors);
     let run = RunEnd { errors: &errors, exit_code, ..end };
     let texts = open.report.check_end_texts(CheckEnd { run, not_checked: &not_checked, sample });
-    RunResult { exit_code, output: texts.summary, problems: texts.problems, errors }
+    open.result(exit_code, texts, errors)
+}
+
+/// Returns the end of a check that did not begin.
+fn unbegun(run: RunEnd<'_>, sample: Option<u64>) -> CheckEnd<'_> {
+    CheckEnd { run, not_checked: &[], sample }
 }
 
 /// Checks everything that must be right before the first object, and prepares the check.

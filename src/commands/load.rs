@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
+use super::metrics::{self, EndedRun};
 use super::outcome::{OpenRun, RunResult};
 use super::startup::{open_ledger, open_rejects, prepare};
 use crate::config::Config;
@@ -23,18 +25,29 @@ use crate::verify::{ComparePlan, TableVerification};
 
 /// Loads the objects, and ends the job if everything is loaded.
 pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> RunResult {
-    let mut open = match OpenRun::open(&config, terminal, signals) {
+    let started_at = Timestamp::now();
+    let mut open = match OpenRun::open(&config, terminal, signals).await {
         Ok(open) => open,
-        Err(result) => return result,
+        Err(result) => {
+            let ended = EndedRun::before_it_began(started_at, result.exit_code);
+            metrics::publish(&config, &ended, None, None).await;
+            return result;
+        }
     };
     let shutdown = open.shutdown.clone();
     let (prepared, ledger) = match Box::pin(begin(&config, &mut open)).await {
         Ok(begun) => begun,
         Err(problems) => {
-            return open.end_before_it_began(problems, |report, end| {
-                let unwritten = report.write_end(&end);
-                (report.end_texts(end), unwritten)
-            });
+            let result = open
+                .end_before_it_began(
+                    problems,
+                    |report, end| report.write_end(&end),
+                    |report, end| report.end_texts(end),
+                )
+                .await;
+            let ended = EndedRun::before_it_began(started_at, result.exit_code);
+            metrics::publish(&config, &ended, None, Some(&shutdown)).await;
+            return result;
         }
     };
     // With truncate or swap, force has begun a new job, which has nothing to load again.
@@ -95,6 +108,7 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
     let unwritten =
         open.report.write_end(&RunEnd { errors: &errors, exit_code: code(&errors), ..end });
     errors.extend(unwritten);
+    errors.extend(open.publish().await);
     let exit_code = code(&errors);
     let texts = open.report.end_texts(RunEnd { errors: &errors, exit_code, ..end });
     ended.cancel();
@@ -117,10 +131,23 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
         seconds = elapsed.as_secs_f64(),
         "the run ended"
     );
-    if let Some((ledger, _)) = ledger {
+    let ended_run = EndedRun {
+        started_at,
+        elapsed,
+        exit_code,
+        totals: totals.clone(),
+        is_listing_complete,
+        newest_object: metrics::newest_object(&open.listed),
+    };
+    let opened = ledger.as_ref().map(|(ledger, _)| ledger);
+    if let Some(ledger) = opened {
         end_run(ledger, exit_code, &totals).await;
     }
-    RunResult { exit_code, output: texts.summary, problems: texts.problems, errors }
+    metrics::publish(&config, &ended_run, opened, Some(&shutdown)).await;
+    if let Some(ledger) = opened {
+        ledger.close().await;
+    }
+    open.result(exit_code, texts, errors)
 }
 
 /// Checks everything that must be right before the first object, then opens what a load writes to.
@@ -223,8 +250,8 @@ fn is_undisturbed(open: &OpenRun, result: &PipelineResult) -> bool {
     result.errors.is_empty() && open.shutdown.signalled().is_none() && result.is_listing_complete
 }
 
-/// Records the end of the run in the ledger, and closes the ledger's connection.
-async fn end_run(ledger: Ledger, exit_code: u8, totals: &LoadTotals) {
+/// Records the end of the run in the ledger.
+async fn end_run(ledger: &Ledger, exit_code: u8, totals: &LoadTotals) {
     let run_totals = RunTotals {
         exit_code,
         objects_loaded: totals.objects_loaded,
@@ -236,7 +263,6 @@ async fn end_run(ledger: Ledger, exit_code: u8, totals: &LoadTotals) {
     if let Err(error) = ledger.end_run(run_totals).await {
         tracing::warn!("the end of this run is not recorded in the ledger: {}", error.one_line());
     }
-    ledger.close().await;
 }
 
 /// Keeps the idle connection of the ledger open, and with it the claims.

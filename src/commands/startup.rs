@@ -302,6 +302,9 @@ pub(crate) fn counter(
     let found = Arc::clone(found);
     move |object| {
         found.objects.fetch_add(1, Ordering::Relaxed);
+        if let Some(time) = object.last_modified {
+            found.newest_second.fetch_max(time.as_second(), Ordering::Relaxed);
+        }
         // A store may list any size.
         let add = |bytes: u64| Some(bytes.saturating_add(object.size_bytes));
         let _ = found.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);

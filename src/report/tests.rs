@@ -133,7 +133,9 @@ fn checked(prediction: Prediction) -> Outcome {
 fn written(outcomes: &[Outcome], finish: impl FnOnce(&mut Report)) -> String {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("report");
-    finish(&mut report(Some(&path), SummaryStyle::Text, outcomes));
+    let mut report = report(Some(&path), SummaryStyle::Text, outcomes);
+    finish(&mut report);
+    assert!(report.publish().1.is_empty());
     std::fs::read_to_string(path).unwrap()
 }
 
@@ -153,11 +155,13 @@ fn job() -> Job {
 
 /// Returns a report with these outcomes.
 fn report(path: Option<&Path>, style: SummaryStyle, outcomes: &[Outcome]) -> Report {
+    let to = path.map(|path| ReportTo::File(path.to_owned()));
     let mut report = Report {
         run: facts(),
         format: ObjectFormat::Delimited,
-        lines: LineFile::create("--report", path, &[]).unwrap(),
-        failed_keys: LineFile::create("--failed-keys", None, &[]).unwrap(),
+        lines: LineFile::create("--report", to.as_ref(), "run", Path::new("/tmp")).unwrap(),
+        failed_keys: LineFile::default(),
+        report_only: ReportOnly::All,
         totals: LoadTotals::default(),
         check_totals: CheckTotals::default(),
         causes: Causes::default(),
@@ -386,6 +390,7 @@ fn a_summary_in_json_is_the_last_line_of_the_report() {
     let mut report = report(Some(&path), SummaryStyle::Json, &[clean(1)]);
     assert!(report.write_end(&RunEnd::default()).is_none());
     let text = report.end_texts(RunEnd::default()).summary;
+    assert!(report.publish().1.is_empty());
     let written = std::fs::read_to_string(&path).unwrap();
     assert_eq!(Some(text.trim_end()), written.lines().last());
 }

@@ -71,6 +71,7 @@ const LAYERS: &[(&str, &str)] = &[
         "check choices dialect error ledger load_data object policy printable s3_uri source \
          staging terminal unpack verify",
     ),
+    ("metrics", "error printable"),
     ("progress", "choices report terminal"),
     (
         "pipeline",
@@ -80,14 +81,14 @@ const LAYERS: &[(&str, &str)] = &[
     ),
     (
         "config",
-        "choices dialect ledger load_data mysql pipeline policy preflight rejects report retry \
+        "choices dialect ledger load_data metrics mysql pipeline policy preflight rejects report retry \
          s3_uri settings source sql_text staging throttle units values",
     ),
     (
         "commands",
-        "check config dialect error exit_code ledger limits mysql object pipeline policy preflight \
-         printable progress rejects report retry s3_uri shutdown source sql_text staging terminal \
-         throttle verify",
+        "check choices config dialect error exit_code ledger limits metrics mysql object pipeline policy preflight \
+         printable progress rejects report retry s3_uri shutdown small_file source sql_text staging \
+         terminal throttle verify",
     ),
     ("cli", "commands config exit_code printable settings small_file units"),
 ];

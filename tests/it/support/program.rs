@@ -147,6 +147,17 @@ impl TestEnv {
             .collect()
     }
 
+    /// Returns the name of the file in which the lines of a report are until the end of its run.
+    pub fn partial(&self, report: &str) -> Result<String> {
+        for entry in std::fs::read_dir(self.dir.path())? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            if name.strip_prefix(report).is_some_and(|rest| rest.ends_with(".partial")) {
+                return Ok(name);
+            }
+        }
+        anyhow::bail!("no partial {report}")
+    }
+
     /// Requires that nothing is left in the staging directory.
     pub fn ensure_nothing_staged(&self) -> Result<()> {
         let left: Vec<_> =
