@@ -79,6 +79,15 @@ pub enum BinaryReading {
     Base64,
 }
 
+/// The objects that the report has lines for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, VariantNames)]
+#[strum(serialize_all = "snake_case", ascii_case_insensitive)]
+pub enum ReportOnly {
+    All,
+    /// Leave out the objects that were loaded before.
+    New,
+}
+
 /// The failed objects that make a run fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, VariantNames)]
 #[strum(serialize_all = "snake_case", ascii_case_insensitive)]

@@ -12,6 +12,7 @@ mod ack;
 mod check;
 mod forget;
 mod load;
+mod metrics;
 mod new_table;
 mod outcome;
 mod plan;

@@ -12,6 +12,7 @@ mod format;
 mod json;
 mod ledger;
 mod load;
+mod metrics;
 mod readings;
 pub(crate) mod resolve;
 mod source;
@@ -26,6 +27,7 @@ use crate::create_table::CreateTableConfig;
 use crate::dialect::FormatConfig;
 use crate::ledger::{AdminOptions, JobOptions, LedgerConfig};
 use crate::load_data::LoadConfig;
+use crate::metrics::MetricsConfig;
 use crate::mysql::{TargetConfig, Timeouts};
 use crate::pipeline::PipelineOptions;
 use crate::preflight::PreflightOptions;
@@ -49,6 +51,7 @@ pub struct Config {
     pub throughput: ThroughputConfig,
     pub retry: RetryConfig,
     pub output: OutputConfig,
+    pub metrics: MetricsConfig,
 }
 
 impl Config {

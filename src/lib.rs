@@ -29,6 +29,7 @@
 //!   `settings` is the engine, `config` the meaning of the values.
 //! - [`pipeline`]: one run, with its tasks and channels.
 //! - [`report`] and [`progress`]: the results and the state of a run, for people and machines.
+//! - [`metrics`]: what a run tells Prometheus.
 //! - [`preflight`] and [`check`]: the checks of the target before the first byte is read, and the
 //!   dry run of an object.
 //! - [`load`]: the transaction of an object, of a part of a split object, or of a batch.
@@ -92,6 +93,7 @@ pub mod limits;
 pub mod load;
 pub mod load_data;
 pub mod memory;
+pub mod metrics;
 pub mod mysql;
 pub mod nearest;
 pub mod object;

@@ -139,6 +139,12 @@ async fn drive(
                 errors.push(error);
                 shutdown.draining.cancel();
             }
+            Some(Event::PartEnded(part)) => {
+                if let Err(error) = report.record_part(&part) {
+                    errors.push(error);
+                    shutdown.draining.cancel();
+                }
+            }
             Some(Event::Ended(outcome)) => {
                 progress.ended(&outcome);
                 if let Err(error) = report.record(&outcome) {

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
@@ -25,6 +25,9 @@ pub struct ListingProgress {
     pub objects: AtomicU64,
     pub bytes: AtomicU64,
     pub complete: AtomicBool,
+    /// The time of the last modification of the newest object, in seconds since 1970; 0 if none is
+    /// known.
+    pub newest_second: AtomicI64,
 }
 
 /// The progress of one run.

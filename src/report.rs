@@ -2,32 +2,44 @@
 //! retry.
 //!
 //! Both files are opened before the run, so that a path that cannot be written is a usage error
-//! rather than a surprise at the end. They are written as objects finish, so they are complete up
-//! to the moment at which the process dies.
+//! rather than a surprise at the end. They are written as objects finish, under temporary names,
+//! and get their own at the end. So a reader finds whole files, and a process that is killed leaves
+//! what it has written up to that moment.
 
+mod annotations;
 mod causes;
 mod checked;
+mod destination;
 mod document;
 mod job_end;
 mod line_file;
+mod markdown;
 mod notes;
 mod options;
+mod part;
 mod run_end;
+mod run_facts;
 mod table;
 #[cfg(test)]
 mod tests;
 mod text;
+mod timing;
 
+pub use destination::{ReportTo, ReportToError, parse_path};
 pub use document::{CheckTotals, LoadTotals};
 pub use job_end::JobEnd;
+pub use line_file::Upload;
 pub use options::OutputConfig;
-pub use run_end::{CreatedTable, RunEnd};
+pub use part::{EndedPart, PartStatus};
+pub use run_end::{CheckEnd, CreatedTable, RunEnd};
+pub use run_facts::RunFacts;
+pub use timing::Timing;
+pub(crate) use timing::{Stage, Stopwatch};
 
 use std::path::Path;
-use std::time::Duration;
 
 use crate::check::{Checked, Prediction};
-use crate::choices::FailOn;
+use crate::choices::{FailOn, ReportOnly};
 use crate::dialect::ObjectFormat;
 use crate::error::{Error, Result};
 use crate::load_data::LoadStats;
@@ -39,13 +51,16 @@ use crate::unpack::Codecs;
 pub(crate) use causes::counted;
 use causes::{Causes, Finding, Verdict};
 use checked::CheckReport;
+use destination::fill_path;
 use document::{
-    ErrorFields, JobFields, LoadSummary, LoadedFields, ObjectLine, ObjectStatus, VerifiedAs,
-    to_line,
+    ErrorFields, JobFields, LoadSummary, LoadedFields, ObjectLine, ObjectStatus, PartLine,
+    TimeFields, VerifiedAs, to_line,
 };
 use line_file::LineFile;
+use markdown::Page;
 use notes::Notes;
 use run_end::LoadReport;
+use table::SummaryTable;
 
 /// The outcome of one object.
 #[derive(Debug)]
@@ -59,7 +74,7 @@ pub enum Outcome {
         /// True if the ledger recorded the object as loaded, and `--force` loaded it again.
         again: bool,
         attempts: u32,
-        elapsed: Duration,
+        timing: Timing,
     },
     /// `check` assessed the object, without loading it.
     Checked {
@@ -69,7 +84,7 @@ pub enum Outcome {
         /// The codecs of a packed object.
         codecs: Option<Codecs>,
         attempts: u32,
-        elapsed: Duration,
+        timing: Timing,
     },
     /// An earlier run loaded the object, or another run did so in the meantime.
     AlreadyLoaded { object: Object },
@@ -85,7 +100,7 @@ pub enum Outcome {
         is_known: bool,
         error: Error,
         attempts: u32,
-        elapsed: Duration,
+        timing: Timing,
     },
     /// The object was listed, but the run ended first.
     NotReached { object: Object },
@@ -137,8 +152,10 @@ impl LoadTotals {
 /// Collects the outcomes and writes them to the files.
 #[derive(Debug)]
 pub struct Report {
+    run: RunFacts,
     lines: LineFile,
     failed_keys: LineFile,
+    report_only: ReportOnly,
     format: ObjectFormat,
     totals: LoadTotals,
     check_totals: CheckTotals,
@@ -157,6 +174,10 @@ pub struct EndTexts {
     pub problems: String,
     /// The text for standard output.
     pub summary: String,
+    /// The end of the run as Markdown.
+    pub page: String,
+    /// The failures as commands of GitHub Actions.
+    pub annotations: String,
 }
 
 impl Report {
@@ -167,18 +188,34 @@ impl Report {
     /// --failed-keys k` would empty the list before it is read.
     pub fn open(
         config: &OutputConfig,
-        keys_from: Option<&Path>,
+        run: RunFacts,
+        (keys_from, staging_dir): (Option<&Path>, &Path),
         style: SummaryStyle,
         error_paint: Paint,
     ) -> Result<Self> {
-        let report = config.report.as_deref();
+        let report = config.report.as_ref().map(|to| to.filled(&run.run_id, run.started_at));
+        let failed_keys = config.failed_keys.as_ref();
+        let failed_keys = failed_keys.map(|path| fill_path(path, &run.run_id, run.started_at));
+        let report_path = match &report {
+            Some(ReportTo::File(path)) => Some(path.as_path()),
+            _ => None,
+        };
+        let other_uses = [("--keys-from", keys_from), ("--report", report_path)];
+        if let Some(path) = report_path {
+            LineFile::ensure_alone("--report", path, &other_uses[..1])?;
+        }
+        if let Some(path) = &failed_keys {
+            LineFile::ensure_alone("--failed-keys", path, &other_uses)?;
+        }
+        let failed_keys = failed_keys.map(ReportTo::File);
+        let create = |flag: &str, to: Option<&ReportTo>| {
+            LineFile::create(flag, to, &run.run_id, staging_dir)
+        };
         Ok(Self {
-            lines: LineFile::create("--report", report, &[("--keys-from", keys_from)])?,
-            failed_keys: LineFile::create(
-                "--failed-keys",
-                config.failed_keys.as_deref(),
-                &[("--keys-from", keys_from), ("--report", report)],
-            )?,
+            lines: create("--report", report.as_ref())?,
+            failed_keys: create("--failed-keys", failed_keys.as_ref())?,
+            report_only: config.report_only,
+            run,
             format: config.format,
             totals: LoadTotals::default(),
             check_totals: CheckTotals::default(),
@@ -271,21 +308,56 @@ impl Report {
                 Ok(())
             }
         };
-        if !self.lines.is_open() {
+        let is_left_out =
+            self.report_only == ReportOnly::New && matches!(outcome, Outcome::AlreadyLoaded { .. });
+        if !self.lines.is_open() || is_left_out {
             return kept;
         }
         self.lines.add(&to_line(&ObjectLine::new(outcome, self.format))).and(kept)
     }
 
+    /// Records what was found out about the target.
+    pub fn found_target(&mut self, table: String, server: (String, String)) {
+        self.run.table = table;
+        self.run.server = Some(server);
+    }
+
+    /// Records a part that has ended.
+    ///
+    /// # Errors
+    /// The same as for [`Self::record`].
+    pub fn record_part(&mut self, part: &EndedPart) -> Result<()> {
+        if !self.lines.is_open() {
+            return Ok(());
+        }
+        self.lines.add(&to_line(&PartLine::new(part)))
+    }
+
     /// Returns the texts of a run that ended, with this summary.
-    fn texts(&self, end: &RunEnd<'_>, summary: String) -> EndTexts {
+    fn texts(
+        &self,
+        end: &RunEnd<'_>,
+        summary: String,
+        (command, sentence, counts): (&str, String, SummaryTable),
+    ) -> EndTexts {
         let said: Vec<&str> = end.errors.iter().filter_map(|error| error.hint()).collect();
         let said: Vec<&str> = said.iter().flat_map(|hint| hint.lines()).collect();
         let mut problems = self.notes.text() + &self.causes.text(&said, self.error_paint);
         if !problems.is_empty() && matches!(self.style, SummaryStyle::Table(_)) {
             problems.push('\n');
         }
-        EndTexts { problems, summary }
+        let table_name = &self.run.table;
+        let page = Page {
+            command,
+            table_name,
+            sentence: if end.did_begin { sentence } else { "The run did not begin.".to_owned() },
+            exit_code: end.exit_code,
+            counts: end.did_begin.then_some(counts),
+            causes: &self.causes,
+            errors: end.errors,
+        };
+        let annotations = annotations::text(table_name, end.errors, &self.causes);
+        EndTexts { problems, summary, page: page.text(), annotations }
     }
 
     /// Returns the totals so far.
@@ -294,13 +366,50 @@ impl Report {
         &self.totals
     }
 
-    /// Writes the last line of the report of a load. Returns the totals, the texts for the outputs,
-    /// and an error if that line cannot be written. The summary for people is empty if the run did
+    /// Returns the totals of a check so far.
+    #[must_use]
+    pub fn check_totals(&self) -> CheckTotals {
+        let LoadTotals { objects_failed, objects_not_reached, .. } = self.totals;
+        CheckTotals { objects_failed, objects_not_reached, ..self.check_totals.clone() }
+    }
+
+    /// Writes the last line of the report of a load. Returns an error if it cannot be written.
+    #[must_use]
+    pub fn write_end(&mut self, end: &RunEnd<'_>) -> Option<Error> {
+        let line = to_line(&self.load_summary(end));
+        self.lines.add(&line).err()
+    }
+
+    /// Gives the complete files their names. Returns the report that has to be uploaded, and the
+    /// errors of files that cannot have their names.
+    pub fn publish(&mut self) -> (Option<Upload>, Vec<Error>) {
+        let (mut upload, mut errors) = (None, Vec::new());
+        match self.lines.publish() {
+            Ok(report) => upload = report,
+            Err(error) => errors.push(error),
+        }
+        errors.extend(self.failed_keys.publish().err());
+        (upload, errors)
+    }
+
+    /// Returns the texts of a load for the outputs. The summary for people is empty if the run did
     /// not begin, because its errors say everything.
     #[must_use]
-    pub fn finish(mut self, end: RunEnd<'_>) -> (LoadTotals, EndTexts, Option<Error>) {
-        let line = to_line(&LoadSummary {
-            run_id: end.ledger.map(|(run, _)| run.id.as_str()),
+    pub fn end_texts(&self, end: RunEnd<'_>) -> EndTexts {
+        let report = LoadReport { totals: &self.totals, end };
+        let summary = match self.style {
+            SummaryStyle::Json => to_line(&self.load_summary(&end)) + "\n",
+            _ if !end.did_begin => String::new(),
+            SummaryStyle::Text => text::load(&report),
+            SummaryStyle::Table(paint) => table::load(&report, paint),
+        };
+        let sentence = table::load_sentence(&report);
+        self.texts(&end, summary, ("load", sentence, table::load_counts(&report)))
+    }
+
+    fn load_summary<'a>(&'a self, end: &RunEnd<'a>) -> LoadSummary<'a> {
+        LoadSummary {
+            run: self.run.fields(end),
             generation: end.ledger.map(|(_, job)| job.generation),
             totals: &self.totals,
             loaded: self.totals.rows_loaded(),
@@ -316,40 +425,30 @@ impl Report {
             }),
             unverified_columns: end.verified.map(|table| table.unverified.as_slice()),
             error: end.errors.first().map(ErrorFields::new),
-        });
-        let unwritten = self.lines.add(&line).err();
-        let report = LoadReport { totals: &self.totals, end };
-        let summary = match self.style {
-            SummaryStyle::Json => line + "\n",
-            _ if !end.did_begin => String::new(),
-            SummaryStyle::Text => text::load(&report),
-            SummaryStyle::Table(paint) => table::load(&report, paint),
-        };
-        let texts = self.texts(&end, summary);
-        (self.totals, texts, unwritten)
+        }
     }
 
-    /// Does for a check what [`Self::finish`] does for a load.
+    /// Does for a check what [`Self::write_end`] does for a load.
     #[must_use]
-    pub fn finish_check(
-        mut self,
-        end: RunEnd<'_>,
-        not_checked: &[String],
-        sample: Option<u64>,
-    ) -> (CheckTotals, EndTexts, Option<Error>) {
-        self.check_totals.objects_failed = self.totals.objects_failed;
-        self.check_totals.objects_not_reached = self.totals.objects_not_reached;
-        let report = CheckReport { totals: &self.check_totals, not_checked, sample, end };
-        let line = to_line(&report.summary());
-        let unwritten = self.lines.add(&line).err();
+    pub fn write_check_end(&mut self, end: &CheckEnd<'_>) -> Option<Error> {
+        let totals = self.check_totals();
+        let line = to_line(&CheckReport { run: &self.run, totals: &totals, end: *end }.summary());
+        self.lines.add(&line).err()
+    }
+
+    /// Does for a check what [`Self::end_texts`] does for a load.
+    #[must_use]
+    pub fn check_end_texts(&self, end: CheckEnd<'_>) -> EndTexts {
+        let totals = self.check_totals();
+        let report = CheckReport { run: &self.run, totals: &totals, end };
         let summary = match self.style {
-            SummaryStyle::Json => line + "\n",
-            _ if !end.did_begin => String::new(),
+            SummaryStyle::Json => to_line(&report.summary()) + "\n",
+            _ if !end.run.did_begin => String::new(),
             SummaryStyle::Text => text::check(&report),
             SummaryStyle::Table(paint) => table::check(&report, paint),
         };
-        let texts = self.texts(&end, summary);
-        (self.check_totals, texts, unwritten)
+        let sentence = table::check_sentence(&report);
+        self.texts(&end.run, summary, ("check", sentence, table::check_counts(&report)))
     }
 }
 
@@ -368,24 +467,26 @@ fn log_failure(what: &str, object: &str, error: &Error) {
 impl<'a> ObjectLine<'a> {
     fn new(outcome: &'a Outcome, format: ObjectFormat) -> Self {
         match outcome {
-            Outcome::Loaded { object, stats, verified, codecs, again, attempts, elapsed } => Self {
+            Outcome::Loaded { object, stats, verified, codecs, again, attempts, timing } => Self {
                 codec: codecs.map(|codecs| codecs.to_string()),
                 rows: Some(stats.loaded.rows),
                 attempts: *attempts,
-                seconds: Some(elapsed.as_secs_f64()),
+                seconds: Some(timing.elapsed.as_secs_f64()),
+                times: TimeFields::new(timing),
                 loaded: Some(LoadedFields::new(stats, *verified, *again)),
                 ..Self::untouched(ObjectStatus::Loaded, object, format)
             },
-            Outcome::Checked { object, checked, verified, codecs, attempts, elapsed } => Self {
+            Outcome::Checked { object, checked, verified, codecs, attempts, timing } => Self {
                 codec: codecs.map(|codecs| codecs.to_string()),
                 rows: Some(checked.rows),
                 attempts: *attempts,
-                seconds: Some(elapsed.as_secs_f64()),
+                seconds: Some(timing.elapsed.as_secs_f64()),
+                times: TimeFields::new(timing),
                 error: checked::error(checked),
                 checked: Some(checked::fields(checked, *verified)),
                 ..Self::untouched(ObjectStatus::Checked, object, format)
             },
-            Outcome::Failed { bucket, key, object, is_known, error, attempts, elapsed } => Self {
+            Outcome::Failed { bucket, key, object, is_known, error, attempts, timing } => Self {
                 new: Some(!is_known),
                 status: ObjectStatus::Failed,
                 bucket,
@@ -396,7 +497,8 @@ impl<'a> ObjectLine<'a> {
                 codec: None,
                 rows: None,
                 attempts: *attempts,
-                seconds: Some(elapsed.as_secs_f64()),
+                seconds: Some(timing.elapsed.as_secs_f64()),
+                times: TimeFields::new(timing),
                 error: Some(ErrorFields {
                     rows: Some(error.bad_rows().iter().map(Into::into).collect()),
                     ..ErrorFields::new(error)
@@ -432,6 +534,7 @@ impl<'a> ObjectLine<'a> {
             new: None,
             attempts: 0,
             seconds: None,
+            times: TimeFields::default(),
             error: None,
             loaded: None,
             checked: None,

@@ -103,6 +103,16 @@ impl SourceUri {
         Ok(Some(Self::parse_key(line)?))
     }
 
+    /// Returns the URI as [`Self::parse`] reads it, not escaped.
+    #[must_use]
+    pub fn literal(&self) -> String {
+        match self {
+            Self::Prefix { bucket, prefix: key } | Self::Key { bucket, key } => {
+                format!("s3://{bucket}/{key}")
+            }
+        }
+    }
+
     #[must_use]
     pub fn bucket(&self) -> &str {
         match self {

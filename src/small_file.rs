@@ -1,8 +1,8 @@
 //! Files that are small by nature: configuration, passwords, certificates.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _};
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -66,6 +66,29 @@ fn await_writer(pipe: &File, wait: Duration) -> io::Result<()> {
     }
 }
 
+/// Replaces the file by one with this text, which all users can read. A reader sees either the old
+/// or the new one. Blocking.
+///
+/// # Errors
+/// The errors of writing. The old file is unchanged then.
+pub fn replace(path: &Path, text: &str) -> io::Result<()> {
+    if path.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        // A pipe or a device cannot be replaced.
+        return OpenOptions::new().write(true).open(path)?.write_all(text.as_bytes());
+    }
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
+    let mut file =
+        tempfile::Builder::new().prefix(&format!(".{name}.")).suffix(".tmp").tempfile_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().set_permissions(Permissions::from_mode(0o644))?;
+    file.as_file().sync_all()?;
+    file.persist(path).map(drop).map_err(|error| error.error)
+}
+
 /// Does the same as [`read`] for a text.
 ///
 /// # Errors
@@ -98,8 +121,6 @@ pub fn check(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
-
     use super::*;
 
     #[test]
@@ -139,6 +160,22 @@ mod tests {
         assert_eq!(check(Path::new("/dev/zero")).unwrap_err().kind(), io::ErrorKind::InvalidInput);
         file.as_file().set_len(LIMIT_BYTES + 1).unwrap();
         assert_eq!(check(file.path()).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+    }
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole_and_others_may_read_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.prom");
+        for text in ["a longer text", "b"] {
+            replace(&path, text).unwrap();
+            assert_eq!(read_text(&path).unwrap(), text);
+        }
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o644);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert!(replace(dir.path(), "a directory").is_err());
+        assert!(replace(&dir.path().join("no/such"), "").is_err());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        replace(Path::new("/dev/null"), "x").unwrap();
     }
 
     #[test]

@@ -86,6 +86,19 @@ impl fmt::Display for TableName {
     }
 }
 
+impl TableName {
+    /// Returns the name for people and programs, as `database.table`. A name that is not plain is
+    /// quoted.
+    #[must_use]
+    pub fn plain(&self) -> String {
+        let table = option_identifier(&self.table);
+        match &self.database {
+            Some(database) => format!("{}.{table}", option_identifier(database)),
+            None => table.into_owned(),
+        }
+    }
+}
+
 /// Returns true if the statement may set the time zone of a session.
 pub(crate) fn may_set_time_zone(sql: &str) -> bool {
     sql.to_ascii_lowercase().contains("time_zone")
@@ -184,6 +197,14 @@ mod tests {
     fn a_backtick_in_a_name_cannot_end_the_identifier() {
         let name = TableName { database: Some("d`b".into()), table: "t`; DROP TABLE x; --".into() };
         assert_eq!(name.to_string(), "`d``b`.`t``; DROP TABLE x; --`");
+    }
+
+    #[test]
+    fn a_plain_name_is_quoted_only_where_it_must_be() {
+        let name = |text: &str| text.parse::<TableName>().unwrap().plain();
+        assert_eq!(name("shop.orders"), "shop.orders");
+        assert_eq!(name("`my shop`.`a.b`"), "`my shop`.`a.b`");
+        assert_eq!(name("orders"), "orders");
     }
 
     #[test]

@@ -70,16 +70,13 @@ impl Terminal {
     /// Returns the style of the summary on standard output.
     #[must_use]
     pub fn summary_style(&self, form: SummaryForm) -> SummaryStyle {
-        match form {
-            SummaryForm::Auto if self.is_output_interactive => self.table(),
-            SummaryForm::Auto | SummaryForm::Text => SummaryStyle::Text,
-            SummaryForm::Table => self.table(),
-            SummaryForm::Json => SummaryStyle::Json,
-        }
+        style(form, self.is_output_interactive, self.output_paint())
     }
 
-    fn table(&self) -> SummaryStyle {
-        SummaryStyle::Table(self.output_paint())
+    /// Returns the style of a summary that goes to standard error.
+    #[must_use]
+    pub fn error_summary_style(&self, form: SummaryForm) -> SummaryStyle {
+        style(form, self.is_error_interactive, self.error_paint())
     }
 }
 
@@ -137,6 +134,15 @@ pub enum SummaryStyle {
     Table(Paint),
     /// The last line of the report.
     Json,
+}
+
+fn style(form: SummaryForm, is_interactive: bool, paint: Paint) -> SummaryStyle {
+    match form {
+        SummaryForm::Auto if is_interactive => SummaryStyle::Table(paint),
+        SummaryForm::Auto | SummaryForm::Text => SummaryStyle::Text,
+        SummaryForm::Table => SummaryStyle::Table(paint),
+        SummaryForm::Json => SummaryStyle::Json,
+    }
 }
 
 /// The sequences that begin red and bold text, and end both.

@@ -14,7 +14,7 @@ use crate::exit_code::{self, End};
 use crate::mysql::{Sessions, SqlMode};
 use crate::pipeline::{Checking, PipelineResult, Prepared, run};
 use crate::progress::{ListingProgress, Progress};
-use crate::report::RunEnd;
+use crate::report::{CheckEnd, RunEnd};
 use crate::retry::Attempts;
 use crate::shutdown::Signals;
 use crate::terminal::Terminal;
@@ -26,7 +26,7 @@ pub async fn check(
     terminal: &Terminal,
     signals: Signals,
 ) -> RunResult {
-    let mut open = match OpenRun::open(&config, terminal, signals) {
+    let mut open = match OpenRun::open(&config, terminal, signals).await {
         Ok(open) => open,
         Err(result) => return result,
     };
@@ -39,12 +39,16 @@ pub async fn check(
     let (prepared, check) = match begun {
         Ok(begun) => begun,
         Err(problems) => {
-            return open.end_before_it_began(problems, |report, end| {
-                let (_, texts, unwritten) = report.finish_check(end, &[], sample);
-                (texts, unwritten)
-            });
+            return open
+                .end_before_it_began(
+                    problems,
+                    |report, end| report.write_check_end(&unbegun(end, sample)),
+                    |report, end| report.check_end_texts(unbegun(end, sample)),
+                )
+                .await;
         }
     };
+    open.found_target(&prepared.preflight);
     for warning in &prepared.warnings {
         tracing::warn!("{warning}");
     }
@@ -56,26 +60,38 @@ pub async fn check(
             .await;
     open.add_signal(&mut errors);
     let elapsed = open.elapsed();
+    let totals = open.report.check_totals();
+    let signal = shutdown.signalled();
+    let code = |errors: &[Error]| {
+        exit_code::decide(End::Run {
+            signal,
+            errors,
+            is_complete: totals.would_everything_load(),
+            rows_rejected: totals.rows_rejected,
+        })
+    };
     let end = RunEnd {
         skipped_keys,
         is_listing_complete,
         elapsed,
-        errors: &errors,
-        ledger: None,
+        objects_listed: open.objects_listed(),
         did_begin: true,
-        verified: None,
-        job_end: None,
-        created_table: None,
+        ..RunEnd::default()
     };
-    let (totals, texts, unwritten) = open.report.finish_check(end, &not_checked, sample);
+    let run = RunEnd { errors: &errors, exit_code: code(&errors), ..end };
+    let unwritten =
+        open.report.write_check_end(&CheckEnd { run, not_checked: &not_checked, sample });
     errors.extend(unwritten);
-    let exit_code = exit_code::decide(End::Run {
-        signal: shutdown.signalled(),
-        errors: &errors,
-        is_complete: totals.would_everything_load(),
-        rows_rejected: totals.rows_rejected,
-    });
-    RunResult { exit_code, output: texts.summary, problems: texts.problems, errors }
+    errors.extend(open.publish().await);
+    let exit_code = code(&errors);
+    let run = RunEnd { errors: &errors, exit_code, ..end };
+    let texts = open.report.check_end_texts(CheckEnd { run, not_checked: &not_checked, sample });
+    open.result(exit_code, texts, errors)
+}
+
+/// Returns the end of a check that did not begin.
+fn unbegun(run: RunEnd<'_>, sample: Option<u64>) -> CheckEnd<'_> {
+    CheckEnd { run, not_checked: &[], sample }
 }
 
 /// Checks everything that must be right before the first object, and prepares the check.

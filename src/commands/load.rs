@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
+use super::metrics::{self, EndedRun};
 use super::new_table;
 use super::outcome::{OpenRun, RunResult};
 use super::startup::{open_ledger, open_rejects, prepare};
@@ -14,9 +16,9 @@ use crate::exit_code::{self, End};
 use crate::ledger::{Finished, Job, Ledger, RunTotals};
 use crate::pipeline::{PipelineResult, Prepared, run, split_object};
 use crate::policy::Mode;
-use crate::progress::{ListingProgress, Progress};
+use crate::progress::Progress;
 use crate::report::{JobEnd, LoadTotals, RunEnd};
-use crate::shutdown::{Shutdown, Signals};
+use crate::shutdown::Signals;
 use crate::source::S3;
 use crate::terminal::{FOR_PROGRAMS, Terminal};
 use crate::throttle::Throttle;
@@ -25,18 +27,37 @@ use crate::verify::{ComparePlan, TableVerification};
 
 /// Loads the objects, and ends the job if everything is loaded.
 pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> RunResult {
-    let mut open = match OpenRun::open(&config, terminal, signals) {
+    let started_at = Timestamp::now();
+    let mut open = match OpenRun::open(&config, terminal, signals).await {
         Ok(open) => open,
-        Err(result) => return result,
+        Err(result) => {
+            let ended = EndedRun::before_it_began(started_at, result.exit_code);
+            metrics::publish(&config, &ended, None, None).await;
+            return result;
+        }
     };
     let shutdown = open.shutdown.clone();
-    match Box::pin(new_table::create(&mut config, &shutdown)).await {
-        Ok(created) => open.created_table = created,
-        Err(problems) => return end_before_it_began(open, problems),
-    }
-    let (prepared, ledger) = match Box::pin(begin(&config, &open.listed, &shutdown)).await {
+    let begun = match Box::pin(new_table::create(&mut config, &shutdown)).await {
+        Ok(created) => {
+            open.created_table = created;
+            Box::pin(begin(&config, &mut open)).await
+        }
+        Err(problems) => Err(problems),
+    };
+    let (prepared, ledger) = match begun {
         Ok(begun) => begun,
-        Err(problems) => return end_before_it_began(open, problems),
+        Err(problems) => {
+            let result = open
+                .end_before_it_began(
+                    problems,
+                    |report, end| report.write_end(&end),
+                    |report, end| report.end_texts(end),
+                )
+                .await;
+            let ended = EndedRun::before_it_began(started_at, result.exit_code);
+            metrics::publish(&config, &ended, None, Some(&shutdown)).await;
+            return result;
+        }
     };
     // With truncate or swap, force has begun a new job, which has nothing to load again.
     config.ledger.force &= config.load.mode == Mode::Append;
@@ -73,24 +94,35 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
     let PipelineResult { skipped_keys, is_listing_complete, mut errors } = result;
     open.add_signal(&mut errors);
     let elapsed = open.elapsed();
-    let (totals, texts, unwritten) = open.report.finish(RunEnd {
+    let totals = open.report.totals().clone();
+    let signal = shutdown.signalled();
+    let code = |errors: &[Error]| {
+        exit_code::decide(End::Run {
+            signal,
+            errors,
+            is_complete: totals.is_success(config.output.fail_on),
+            rows_rejected: totals.rows_rejected,
+        })
+    };
+    let created_table = open.created_table.take();
+    let end = RunEnd {
         skipped_keys,
         is_listing_complete,
         elapsed,
-        errors: &errors,
+        objects_listed: open.objects_listed(),
         ledger: ledger.as_ref().map(|(ledger, job)| (ledger.run(), job)),
         did_begin: true,
         verified: verified.as_ref(),
         job_end: job_end.as_ref(),
-        created_table: open.created_table.as_ref(),
-    });
+        created_table: created_table.as_ref(),
+        ..RunEnd::default()
+    };
+    let unwritten =
+        open.report.write_end(&RunEnd { errors: &errors, exit_code: code(&errors), ..end });
     errors.extend(unwritten);
-    let exit_code = exit_code::decide(End::Run {
-        signal: shutdown.signalled(),
-        errors: &errors,
-        is_complete: totals.is_success(config.output.fail_on),
-        rows_rejected: totals.rows_rejected,
-    });
+    errors.extend(open.publish().await);
+    let exit_code = code(&errors);
+    let texts = open.report.end_texts(RunEnd { errors: &errors, exit_code, ..end });
     ended.cancel();
     if let Some(keeper) = keeper {
         // The task ends by itself, and a panic in it does not matter.
@@ -111,36 +143,43 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
         seconds = elapsed.as_secs_f64(),
         "the run ended"
     );
-    if let Some((ledger, _)) = ledger {
+    let ended_run = EndedRun {
+        started_at,
+        elapsed,
+        exit_code,
+        totals: totals.clone(),
+        is_listing_complete,
+        newest_object: metrics::newest_object(&open.listed),
+    };
+    let opened = ledger.as_ref().map(|(ledger, _)| ledger);
+    if let Some(ledger) = opened {
         end_run(ledger, exit_code, &totals).await;
     }
-    RunResult { exit_code, output: texts.summary, problems: texts.problems, errors }
-}
-
-fn end_before_it_began(open: OpenRun, problems: Vec<Error>) -> RunResult {
-    open.end_before_it_began(problems, |report, end| {
-        let (_, texts, unwritten) = report.finish(end);
-        (texts, unwritten)
-    })
+    metrics::publish(&config, &ended_run, opened, Some(&shutdown)).await;
+    if let Some(ledger) = opened {
+        ledger.close().await;
+    }
+    open.result(exit_code, texts, errors)
 }
 
 /// Checks everything that must be right before the first object, then opens what a load writes to.
 /// A signal that arrives first ends this without a problem.
 async fn begin(
     config: &Config,
-    listed: &Arc<ListingProgress>,
-    shutdown: &Shutdown,
+    open: &mut OpenRun,
 ) -> std::result::Result<(Prepared, Option<(Ledger, Job)>), Vec<Error>> {
+    let shutdown = open.shutdown.clone();
     let mut prepared = tokio::select! {
         biased;
         () = shutdown.draining.cancelled() => return Err(Vec::new()),
-        prepared = prepare(config, listed, &shutdown.abandoning) => prepared?,
+        prepared = prepare(config, &open.listed, &shutdown.abandoning) => prepared?,
     };
+    open.found_target(&prepared.preflight);
     let opened = async {
         prepared.throttle =
             Throttle::open(&config.throughput, config.target.port, &prepared.connector).await?;
         open_rejects(config, &mut prepared).await?;
-        open_ledger(config, &mut prepared, &shutdown.draining).await
+        open_ledger(config, &mut prepared, &open.run, &shutdown.draining).await
     };
     match opened.await {
         Ok(ledger) => Ok((prepared, ledger)),
@@ -223,8 +262,8 @@ fn is_undisturbed(open: &OpenRun, result: &PipelineResult) -> bool {
     result.errors.is_empty() && open.shutdown.signalled().is_none() && result.is_listing_complete
 }
 
-/// Records the end of the run in the ledger, and closes the ledger's connection.
-async fn end_run(ledger: Ledger, exit_code: u8, totals: &LoadTotals) {
+/// Records the end of the run in the ledger.
+async fn end_run(ledger: &Ledger, exit_code: u8, totals: &LoadTotals) {
     let run_totals = RunTotals {
         exit_code,
         objects_loaded: totals.objects_loaded,
@@ -236,7 +275,6 @@ async fn end_run(ledger: Ledger, exit_code: u8, totals: &LoadTotals) {
     if let Err(error) = ledger.end_run(run_totals).await {
         tracing::warn!("the end of this run is not recorded in the ledger: {}", error.one_line());
     }
-    ledger.close().await;
 }
 
 /// Keeps the idle connection of the ledger open, and with it the claims.

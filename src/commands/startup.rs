@@ -183,6 +183,7 @@ pub(crate) async fn open_rejects(config: &Config, prepared: &mut Prepared) -> Re
 pub(crate) async fn open_ledger(
     config: &Config,
     prepared: &mut Prepared,
+    run: &RunId,
     stop: &CancellationToken,
 ) -> Result<Option<(Ledger, Job)>> {
     let idle = take_strict_session(config, prepared).await;
@@ -192,7 +193,7 @@ pub(crate) async fn open_ledger(
     let sessions = connector.pool(&preflight.server, SqlMode::Strict, 1);
     let target = preflight.target.clone();
     let ledger =
-        Ledger::open(tables, target, RunId::new(), sessions, idle, config.retry.clone()).await?;
+        Ledger::open(tables, target, run.clone(), sessions, idle, config.retry.clone()).await?;
     let ledger = ledger.loading_alone(preflight.is_alone);
     let begun = begin(&ledger, config, preflight.verification.as_deref(), stop).await;
     if begun.is_err() {
@@ -314,6 +315,9 @@ pub(crate) fn counter(
     let found = Arc::clone(found);
     move |object| {
         found.objects.fetch_add(1, Ordering::Relaxed);
+        if let Some(time) = object.last_modified {
+            found.newest_second.fetch_max(time.as_second(), Ordering::Relaxed);
+        }
         // A store may list any size.
         let add = |bytes: u64| Some(bytes.saturating_add(object.size_bytes));
         let _ = found.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);

@@ -6,6 +6,7 @@ use crate::dialect::{ExtraColumns, FormatConfig, MissingColumns};
 use crate::load_data::LoadConfig;
 use crate::policy::{Mode, OnBadRow, OnDuplicate, Verify};
 use crate::rejects::RejectsTo;
+use crate::report::ReportTo;
 use crate::settings::{Origin, Problem, Resolver, Setting, table as s};
 
 /// Reports settings that contradict each other. Each message says where both come from.
@@ -27,6 +28,7 @@ pub(super) fn contradictions(resolver: &mut Resolver, config: &Config) {
     check_lag(resolver, config);
     check_rejects(resolver, &config.load);
     check_place_of_rejects(resolver, config);
+    check_place_of_report(resolver, config);
     if config.load.update_columns.is_some() && config.load.on_duplicate != OnDuplicate::Update {
         contradiction(
             resolver,
@@ -199,6 +201,27 @@ fn check_place_of_rejects(resolver: &mut Resolver, config: &Config) {
     }
 }
 
+/// Reports a place in S3 that the report cannot or must not be written to.
+fn check_place_of_report(resolver: &mut Resolver, config: &Config) {
+    let Some(to @ ReportTo::S3 { .. }) = &config.output.report else { return };
+    if config.source.no_sign_request {
+        contradiction(
+            resolver,
+            "report is in S3, which cannot be written to without credentials",
+            [&s::REPORT, &s::NO_SIGN_REQUEST],
+            "leave out --no-sign-request, or write the report to a file",
+        );
+    }
+    if config.source.uris.iter().any(|source| to.lies_within(source)) {
+        contradiction(
+            resolver,
+            "report lies below a prefix that is loaded: the next run would load it",
+            [&s::REPORT, &s::URIS],
+            "choose another bucket or prefix for --report",
+        );
+    }
+}
+
 /// Reports settings under which the table may hold other rows or values than the objects, so that
 /// the two cannot be compared.
 fn unverifiable(resolver: &mut Resolver, load: &LoadConfig) {
@@ -254,10 +277,16 @@ pub(super) fn contradiction(
 
 /// Reports files with more than one use: writing a file that is also read would destroy it.
 pub(super) fn files_that_collide(resolver: &mut Resolver, config: &Config) {
+    let report = match &config.output.report {
+        Some(ReportTo::File(path)) => Some(path),
+        _ => None,
+    };
     let files = [
         (&s::KEYS_FROM, config.source.keys_from.as_ref()),
-        (&s::REPORT, config.output.report.as_ref()),
+        (&s::REPORT, report),
         (&s::FAILED_KEYS, config.output.failed_keys.as_ref()),
+        (&s::SUMMARY_FILE, config.output.summary_file.as_ref()),
+        (&s::METRICS_FILE, config.metrics.file.as_ref()),
     ];
     for (index, (one, one_path)) in files.iter().enumerate() {
         for (other, other_path) in &files[index + 1..] {

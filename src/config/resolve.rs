@@ -21,10 +21,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::conflicts::{contradictions, files_that_collide};
-use super::{Config, create_table, format, json, ledger, load, source, target, throughput};
-use crate::choices::{FailOn, LogFormat, ProgressMode, SummaryForm};
+use super::{
+    Config, create_table, format, json, ledger, load, metrics, source, target, throughput,
+};
+use crate::choices::{FailOn, LogFormat, ProgressMode, ReportOnly, SummaryForm};
 use crate::dialect::ObjectFormat;
-use crate::report::OutputConfig;
+use crate::report::{OutputConfig, ReportTo, parse_path};
 use crate::retry::RetryConfig;
 use crate::settings::{
     FileLayer, Layer, Origin, Problem, Provenance, Resolver, Scope, Setting, count, env,
@@ -100,7 +102,12 @@ where
             max_attempts: u32::try_from(resolver.integer(&s::MAX_ATTEMPTS)).unwrap_or(u32::MAX),
             max_elapsed: resolver.duration(&s::RETRY_MAX_ELAPSED),
         },
-        output: output(&mut resolver),
+        output: OutputConfig {
+            step_summary: environment.step_summary.map(PathBuf::from),
+            has_annotations: environment.is_github,
+            ..output(&mut resolver)
+        },
+        metrics: metrics::resolve(&mut resolver),
     };
     config.output.format = config.format.object_format();
     config.format.readings = config.load.readings.canonical();
@@ -146,8 +153,12 @@ fn staging(resolver: &mut Resolver, temporary_dir: Option<String>) -> StagingCon
 fn output(resolver: &mut Resolver) -> OutputConfig {
     OutputConfig {
         format: ObjectFormat::default(),
-        report: resolver.path(&s::REPORT),
-        failed_keys: resolver.path(&s::FAILED_KEYS),
+        report: resolver.optional(&s::REPORT, ReportTo::parse),
+        report_only: resolver.choice(&s::REPORT_ONLY).unwrap_or(ReportOnly::All),
+        failed_keys: resolver.optional(&s::FAILED_KEYS, parse_path),
+        summary_file: resolver.path(&s::SUMMARY_FILE),
+        step_summary: None,
+        has_annotations: false,
         fail_on: resolver.choice(&s::FAIL_ON).unwrap_or(FailOn::Any),
         summary: resolver.choice(&s::SUMMARY).unwrap_or(SummaryForm::Auto),
         log_format: resolver.choice(&s::LOG_FORMAT).unwrap_or(LogFormat::Text),

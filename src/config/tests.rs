@@ -111,6 +111,8 @@ fn sample(setting: &crate::settings::Setting) -> Value {
         ("time-zone", _) => "Europe/Rome",
         ("field", _) => return Value::List(vec!["a=$.b".into()]),
         ("rows-at", _) => "$.a",
+        ("metrics-label", _) => return Value::List(vec!["a=b".into()]),
+        ("metrics-push", _) => "http://h",
         (_, ValueKind::List) => return Value::List(vec!["x".into(), "y".into()]),
         ("endpoint-url", _) => "http://h",
         ("charset", _) => "latin1",

@@ -58,6 +58,26 @@ impl Ledger {
         Ok(totals.map(|(objects, rows)| JobTotals { objects, rows }).unwrap_or_default())
     }
 
+    /// Returns the end of the last run after which every object was in the table, in seconds since
+    /// 1970.
+    ///
+    /// # Errors
+    /// Any error of the connection. There is no retry, because a run's end must not wait.
+    pub async fn last_success(&self) -> Result<Option<f64>> {
+        let sql = format!(
+            "SELECT CAST(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', ended_at) AS SIGNED) \
+             FROM {} \
+             WHERE target = {} AND exit_code IN (0, 7) AND objects_failed = 0 \
+             AND ended_at IS NOT NULL \
+             ORDER BY ended_at DESC LIMIT 1",
+            self.tables.runs,
+            self.target.literal()
+        );
+        let rows = self.query_unless_unreachable(&sql).await?.next_rows::<i64>();
+        let microseconds = rows.map_err(|error| self.unexpected_answer(&error))?.pop();
+        Ok(microseconds.map(|time| jiff::SignedDuration::from_micros(time).as_secs_f64()))
+    }
+
     /// Records that the run begins, with its sources for people to read, and takes the lock that
     /// shows that the run is alive.
     ///

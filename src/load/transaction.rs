@@ -11,7 +11,7 @@
 //! only to name them, in a transaction that is always rolled back.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
@@ -118,9 +118,11 @@ impl Session {
         what: &str,
         abandoning: &CancellationToken,
     ) -> Result<()> {
+        let began = Instant::now();
         tokio::select! {
             biased;
             committed = self.conn.query_drop("COMMIT") => {
+                self.commit_time = began.elapsed();
                 committed.map_err(|error| classify(Phase::Commit, what, &error))
             }
             () = async { abandoning.cancelled().await; tokio::time::sleep(COMMIT_GRACE).await } => {

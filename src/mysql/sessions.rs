@@ -74,7 +74,12 @@ impl Sessions {
     }
 
     fn session(&self, conn: Conn) -> Session {
-        Session { conn, sessions: self.clone(), _in_use: InUse::new(&self.in_use) }
+        Session {
+            conn,
+            commit_time: Duration::ZERO,
+            sessions: self.clone(),
+            _in_use: InUse::new(&self.in_use),
+        }
     }
 
     /// Returns a session outside the pool. The pool never resets it, so it keeps what it holds,
@@ -130,6 +135,8 @@ impl Sessions {
 #[derive(Debug)]
 pub struct Session {
     pub(crate) conn: Conn,
+    /// The time that the last COMMIT took.
+    pub(crate) commit_time: Duration,
     sessions: Sessions,
     _in_use: InUse,
 }
@@ -182,7 +189,7 @@ impl Session {
     /// take the pool's reset for more of the file. Closing the socket is enough for a server that
     /// reads or writes. KILL reaches one that waits for a lock.
     pub async fn destroy(self) {
-        let Self { conn, sessions, _in_use } = self;
+        let Self { conn, sessions, _in_use, .. } = self;
         let id = conn.id();
         // This closes the socket even if COM_QUIT cannot be sent.
         let _ = tokio::time::timeout(DESTROY_TIMEOUT, conn.disconnect()).await;

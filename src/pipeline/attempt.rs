@@ -24,11 +24,18 @@ pub(crate) struct Worker {
     /// The connection, reused until an error occurs on it.
     pub(crate) session: Option<Session>,
     pub(crate) slot: LoadSlot,
+    /// The number of this worker, from 1, which stands for its connection in the report.
+    pub(crate) number: u32,
 }
 
 impl Worker {
-    pub(crate) fn new(context: &Context) -> Self {
-        Self { session: None, slot: context.limiter.slot() }
+    pub(crate) fn new(context: &Context, number: u32) -> Self {
+        Self { session: None, slot: context.limiter.slot(), number }
+    }
+
+    /// Returns the time that the COMMIT of the load that has just succeeded took, if it is known.
+    pub(crate) fn commit_time(&self) -> Option<Duration> {
+        self.session.as_ref().map(|session| session.commit_time)
     }
 
     /// Waits until this worker may look for work. It holds no connection meanwhile if the limiter

@@ -17,7 +17,7 @@ use super::work::{FailedBefore, ReadyObject};
 use crate::check::Checked;
 use crate::error::{Error, ErrorKind, Result};
 use crate::load_data::LoadRequest;
-use crate::report::Outcome;
+use crate::report::{Outcome, Stage};
 use crate::retry::Attempts;
 
 /// Checks staged objects one at a time. The session is kept until an error occurs on it.
@@ -25,8 +25,9 @@ pub(crate) async fn check_staged(
     context: Arc<Context>,
     staged: Arc<Batcher>,
     events: mpsc::Sender<Event>,
+    number: u32,
 ) {
-    let mut worker = Worker::new(&context);
+    let mut worker = Worker::new(&context, number);
     loop {
         worker.wait_for_slot().await;
         // A check neither splits objects nor combines them in a batch.
@@ -37,7 +38,7 @@ pub(crate) async fn check_staged(
             staged,
             scan,
             values,
-            began,
+            mut watch,
             attempts: downloads,
             ..
         }) = objects.pop()
@@ -49,6 +50,8 @@ pub(crate) async fn check_staged(
             emit(&events, Event::ended(Outcome::NotReached { object })).await;
             continue;
         }
+        watch.end(Stage::Wait);
+        watch.loads_on(worker.number, 1);
         let mut attempts = Attempts::new(&context.options.retry);
         let (verified, codecs) = (staged.verified, staged.codecs);
         let checked = match request(&context, (&object, &layout), &staged, &scan, values, false) {
@@ -61,6 +64,7 @@ pub(crate) async fn check_staged(
             },
             Err(error) => Err(error),
         };
+        watch.end(Stage::Load);
         drop(staged);
         let attempts = attempts.made() + downloads - 1;
         let outcome = match checked {
@@ -72,10 +76,10 @@ pub(crate) async fn check_staged(
                     verified,
                     codecs,
                     attempts,
-                    elapsed: began.elapsed(),
+                    timing: watch.timing(),
                 }
             }
-            Err(error) => failed(None, object, FailedBefore::No, error, (attempts, began)).await,
+            Err(error) => failed(None, object, FailedBefore::No, error, (attempts, &watch)).await,
         };
         emit(&events, Event::ended(outcome)).await;
     }

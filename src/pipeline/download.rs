@@ -1,7 +1,6 @@
 //! Dispatches selected objects, and downloads them into staging files.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -19,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::load_data::ObjectLayout;
 use crate::object::Object;
 use crate::policy::OnBadRow;
-use crate::report::Outcome;
+use crate::report::{Outcome, Stage, Stopwatch};
 use crate::retry::Attempts;
 use crate::split::{Boundary, Scan};
 use crate::staging::{ByteObserver, Reserved, Staged, StagedObject, Wanted, stage};
@@ -74,7 +73,7 @@ pub(crate) async fn dispatch(
         while let Some(joined) = downloads.try_join_next() {
             rethrow(joined);
         }
-        let began = Instant::now();
+        let watch = Stopwatch::start();
         match split_object::route(&context, &selected) {
             Route::Whole => {}
             Route::Split => {
@@ -89,7 +88,7 @@ pub(crate) async fn dispatch(
             Route::None(error) => {
                 let (object, before) = (selected.object, selected.failed_before);
                 let ledger = context.ledger.as_ref();
-                let outcome = failed(ledger, object, before, error, (1, began)).await;
+                let outcome = failed(ledger, object, before, error, (1, &watch)).await;
                 emit(&events, Event::ended(outcome)).await;
                 continue;
             }
@@ -109,7 +108,7 @@ pub(crate) async fn dispatch(
             Some(Err(error)) => {
                 let (object, before) = (selected.object, selected.failed_before);
                 let ledger = context.ledger.as_ref();
-                let outcome = failed(ledger, object, before, error, (1, began)).await;
+                let outcome = failed(ledger, object, before, error, (1, &watch)).await;
                 emit(&events, Event::ended(outcome)).await;
             }
             Some(Ok(space)) => {
@@ -141,7 +140,7 @@ async fn stage_whole(
     staged: &mpsc::Sender<Ready>,
     events: &mpsc::Sender<Event>,
 ) -> Option<Selected> {
-    let began = Instant::now();
+    let mut watch = Stopwatch::start();
     emit(events, Event::Began(selected.object.to_string())).await;
     let mut attempts = Attempts::new(&context.options.retry);
     let tried = tokio::select! {
@@ -150,6 +149,7 @@ async fn stage_whole(
         tried = download(context, &selected.object, slots, space, &mut attempts) => Some(tried),
     };
     let attempts = attempts.made();
+    watch.end(Stage::Download);
     let (downloaded, _slot) = match tried {
         None => {
             let object = selected.object;
@@ -159,7 +159,7 @@ async fn stage_whole(
         Some(Err(error)) => {
             let ledger = context.ledger.as_ref();
             let (object, before) = (selected.object, selected.failed_before);
-            let outcome = failed(ledger, object, before, error, (attempts, began)).await;
+            let outcome = failed(ledger, object, before, error, (attempts, &watch)).await;
             emit(events, Event::ended(outcome)).await;
             return None;
         }
@@ -175,7 +175,7 @@ async fn stage_whole(
         && (values.bad_rows == 0 || context.preflight.policy.on_bad_row == OnBadRow::Accept);
     let object = selected.object.clone();
     let ready =
-        ReadyObject { selected, layout, staged: file, scan, values, began, attempts, may_share };
+        ReadyObject { selected, layout, staged: file, scan, values, watch, attempts, may_share };
     // The workers outlive the downloads, so only a dead worker leaves an object behind.
     if staged.send(Ready::Object(ready)).await.is_err() {
         emit(events, Event::ended(Outcome::NotReached { object })).await;

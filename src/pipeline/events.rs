@@ -1,20 +1,20 @@
 //! The events that tasks send to the owner of the run.
 
-use std::time::{Duration, Instant};
-
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::work::FailedBefore;
 use crate::error::{Error, ErrorKind};
 use crate::ledger::{Job, Ledger};
 use crate::object::Object;
-use crate::report::Outcome;
+use crate::report::{EndedPart, Outcome, Stopwatch, Timing};
 
 /// An event that a task sends to the owner of the run.
 #[derive(Debug)]
 pub(crate) enum Event {
     Began(String),
     Ended(Box<Outcome>),
+    PartEnded(Box<EndedPart>),
     /// The listing was stopped before it had found all objects.
     ListingCut,
     /// The run can no longer determine what is left to load.
@@ -38,7 +38,7 @@ pub(crate) async fn failed(
     object: Object,
     before: FailedBefore,
     error: Error,
-    (attempts, began): (u32, Instant),
+    (attempts, watch): (u32, &Stopwatch),
 ) -> Outcome {
     record(ledger, &object.bucket, &object.key, &object.etag, &error, attempts).await;
     Outcome::Failed {
@@ -48,7 +48,7 @@ pub(crate) async fn failed(
         is_known: before == FailedBefore::SameContent,
         error,
         attempts,
-        elapsed: began.elapsed(),
+        timing: watch.timing(),
     }
 }
 
@@ -76,7 +76,7 @@ pub(crate) fn without_object(bucket: String, key: String, error: Error) -> Outco
         is_known: false,
         error,
         attempts: 1,
-        elapsed: Duration::ZERO,
+        timing: Timing::starting_at(Timestamp::now()),
     }
 }
 

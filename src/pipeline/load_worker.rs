@@ -20,7 +20,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Member;
 use crate::load::{Batch, BatchOutcome, LoadOutcome};
 use crate::load_data::{LoadStats, ObjectMeter, SendMeter};
-use crate::report::Outcome;
+use crate::report::{Outcome, Stage};
 use crate::retry::Attempts;
 use crate::split::Boundary;
 use crate::verify::RowDigest;
@@ -36,14 +36,15 @@ pub(crate) async fn load_staged(
     context: Arc<Context>,
     batcher: Arc<Batcher>,
     events: mpsc::Sender<Event>,
+    number: u32,
 ) {
-    let mut worker = Worker::new(&context);
+    let mut worker = Worker::new(&context, number);
     loop {
         worker.wait_for_slot().await;
         let mut batch = match batcher.next().await {
             None => break,
             Some(Work::Part(part)) => {
-                Box::pin(load_part(&context, &mut worker, *part)).await;
+                Box::pin(load_part(&context, &mut worker, *part, &events)).await;
                 continue;
             }
             Some(Work::Objects(batch)) => batch,
@@ -67,13 +68,16 @@ async fn load_alone(
     ready: ReadyObject,
     events: &mpsc::Sender<Event>,
 ) {
-    let ReadyObject { selected, layout, staged, scan, values, began, attempts: downloads, .. } =
-        ready;
+    let ReadyObject {
+        selected, layout, staged, scan, values, mut watch, attempts: downloads, ..
+    } = ready;
 
     let object = selected.object;
     if !worker.begin_slot(context).await {
         return emit(events, Event::ended(Outcome::NotReached { object })).await;
     }
+    watch.end(Stage::Wait);
+    watch.loads_on(worker.number, 1);
     let mut attempts = Attempts::new(&context.options.retry);
     let (verified, codecs) = (staged.verified, staged.codecs);
     let request = request(
@@ -101,6 +105,10 @@ async fn load_alone(
             Err(error) => Err(error),
         },
     };
+    watch.end(Stage::Load);
+    if let Ok(Some(_)) = &loaded {
+        watch.committed(worker.commit_time());
+    }
     let loaded = match loaded {
         Err(error) => {
             Err(with_lines(context, &layout, &staged.file, Boundary::default(), error).await)
@@ -131,13 +139,13 @@ async fn load_alone(
                 codecs,
                 again: selected.again,
                 attempts,
-                elapsed: began.elapsed(),
+                timing: watch.timing(),
             }
         }
         Ok(None) => Outcome::AlreadyLoaded { object },
         Err(error) if is_skipped(context, &error) => Outcome::SkippedChanged { object },
         Err(error) => {
-            let (before, tried) = (selected.failed_before, (attempts, began));
+            let (before, tried) = (selected.failed_before, (attempts, &watch));
             failed(context.ledger.as_ref(), object, before, error, tried).await
         }
     };
@@ -153,7 +161,7 @@ async fn load_together(
     context: &Context,
     batcher: &Batcher,
     worker: &mut Worker,
-    batch: Vec<ReadyObject>,
+    mut batch: Vec<ReadyObject>,
     events: &mpsc::Sender<Event>,
 ) -> Vec<ReadyObject> {
     let objects = batch.len();
@@ -161,17 +169,27 @@ async fn load_together(
         Some(first) => format!("{} and {} more", first.selected.object, objects - 1),
         None => return batch,
     };
+    for ready in &mut batch {
+        ready.watch.end(Stage::Wait);
+    }
     let tried = match build_batch(context, &what, &batch).await {
         Ok(batch) => send(context, worker, &batch).await,
         // Loading them one by one reports the error for the object that caused it.
         Err(_) => return batch,
     };
+    for ready in &mut batch {
+        ready.watch.end(Stage::Load);
+        ready.watch.loads_on(worker.number, objects);
+    }
     match tried {
         Ok(BatchOutcome::Committed) => {
             batcher.record_success(objects);
             let on_bad_row = context.preflight.policy.on_bad_row;
-            for ReadyObject { selected, layout, staged, scan, values, began, attempts, .. } in batch
+            for ReadyObject {
+                selected, layout, staged, scan, values, mut watch, attempts, ..
+            } in batch
             {
+                watch.committed(worker.commit_time());
                 let mut stats = LoadStats::clean(scan.rows).with_values(&values, on_bad_row);
                 let request =
                     base_request(context, (&selected.object, &layout), &staged, &scan, values);
@@ -179,9 +197,9 @@ async fn load_together(
                 let stats = Box::new(stats);
                 let (verified, codecs) = (staged.verified, staged.codecs);
                 drop(staged);
-                let (object, again, elapsed) = (selected.object, selected.again, began.elapsed());
+                let (object, again, timing) = (selected.object, selected.again, watch.timing());
                 let outcome =
-                    Outcome::Loaded { object, stats, verified, codecs, again, attempts, elapsed };
+                    Outcome::Loaded { object, stats, verified, codecs, again, attempts, timing };
                 emit(events, Event::ended(outcome)).await;
                 drop(selected.claim);
             }
@@ -198,7 +216,7 @@ async fn load_together(
                 ErrorKind::OutcomeUnknown | ErrorKind::LedgerRowLost | ErrorKind::Interrupted
             ) =>
         {
-            for ReadyObject { selected, began, attempts, .. } in batch {
+            for ReadyObject { selected, watch, attempts, .. } in batch {
                 let of_it =
                     Error::new(error.kind, format!("{}: {}", selected.object, error.full_text()));
                 let of_it = match error.hint() {
@@ -207,7 +225,7 @@ async fn load_together(
                 };
                 let (object, before) = (selected.object, selected.failed_before);
                 let ledger = context.ledger.as_ref();
-                let outcome = failed(ledger, object, before, of_it, (attempts, began)).await;
+                let outcome = failed(ledger, object, before, of_it, (attempts, &watch)).await;
                 emit(events, Event::ended(outcome)).await;
                 drop(selected.claim);
             }

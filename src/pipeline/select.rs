@@ -7,7 +7,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -18,7 +18,7 @@ use super::work::{FailedBefore, ObjectStream, Selected};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::{Claim, Claimed, Claims, InHand, Job, Ledger, LedgerConfig, ObjectState};
 use crate::object::Object;
-use crate::report::Outcome;
+use crate::report::{Outcome, Stopwatch};
 use crate::shutdown::{Shutdown, pause};
 use crate::source::Listed;
 
@@ -421,7 +421,8 @@ impl Selector {
             Disposition::Acknowledged => Outcome::Acknowledged { object },
             Disposition::Failed(error) => {
                 let ledger = self.ledger.as_ref();
-                failed(ledger, object, FailedBefore::of(known), error, (1, Instant::now())).await
+                failed(ledger, object, FailedBefore::of(known), error, (1, &Stopwatch::start()))
+                    .await
             }
         };
         emit(&self.events, Event::ended(outcome)).await;

@@ -72,11 +72,15 @@ pub(crate) fn spawn(
     let mut workers = JoinSet::new();
     workers.spawn(choose(selector(context, batch, selected, sender.clone()), objects));
     workers.spawn(dispatch(Arc::clone(context), to_download, staged, sender.clone()));
-    for _ in 0..load_concurrency {
+    for number in (1..).take(load_concurrency) {
         let (context, to_load) = (Arc::clone(context), Arc::clone(&to_load));
         match &context.purpose {
-            Purpose::Load(_) => workers.spawn(load_staged(context, to_load, sender.clone())),
-            Purpose::Check(_) => workers.spawn(check_staged(context, to_load, sender.clone())),
+            Purpose::Load(_) => {
+                workers.spawn(load_staged(context, to_load, sender.clone(), number))
+            }
+            Purpose::Check(_) => {
+                workers.spawn(check_staged(context, to_load, sender.clone(), number))
+            }
         };
     }
     Tasks { workers, events, monitor }

@@ -6,9 +6,12 @@
 
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
+
 use super::attempt::{Worker, load};
 use super::bad_row_lines::with_lines;
 use super::context::Context;
+use super::events::{Event, emit};
 use super::row_digest::with_digest;
 use super::value_pass::{bad_values, fails, first_inexact, judge_values, with_values};
 use super::work::{PartEnded, PartOutcome, ReadyPart, Split};
@@ -17,20 +20,34 @@ use crate::file_slice::FileSlice;
 use crate::ledger::{LedgerEntry, Part};
 use crate::load_data::{LoadRequest, LoadStats, PartContext, SendMeter, StagedRows};
 use crate::object::Object;
+use crate::report::{EndedPart, PartStatus, Stage};
 use crate::retry::Attempts;
 use crate::staging::StagedPart;
 use crate::values::ValueCounts;
 
 /// Loads one part, and reports the result to the object's task.
-pub(crate) async fn load_part(context: &Context, worker: &mut Worker, ready: ReadyPart) {
-    let ReadyPart { split, staged, part, ended } = ready;
+pub(crate) async fn load_part(
+    context: &Context,
+    worker: &mut Worker,
+    ready: ReadyPart,
+    events: &mpsc::Sender<Event>,
+) {
+    let ReadyPart { split, staged, part, mut watch, ended } = ready;
     let mut attempts = Attempts::new(&context.options.retry);
     let outcome = if split.stopping.is_cancelled() || !worker.begin_slot(context).await {
         PartOutcome::NotReached
     } else {
+        watch.end(Stage::Wait);
+        watch.loads_on(worker.number, 1);
         let request = request(&split, &staged, &part);
-        match Box::pin(load_judged(context, worker, &split.object, request, &mut attempts)).await {
-            Ok(Some(stats)) => PartOutcome::Loaded(Box::new(stats)),
+        let loaded =
+            Box::pin(load_judged(context, worker, &split.object, request, &mut attempts)).await;
+        watch.end(Stage::Load);
+        match loaded {
+            Ok(Some(stats)) => {
+                watch.committed(worker.commit_time());
+                PartOutcome::Loaded(Box::new(stats))
+            }
             Ok(None) => PartOutcome::AlreadyLoaded,
             Err(error) => {
                 split.stopping.cancel();
@@ -41,9 +58,32 @@ pub(crate) async fn load_part(context: &Context, worker: &mut Worker, ready: Rea
             }
         }
     };
+    if let Some(status) = status(&outcome) {
+        let ended = EndedPart {
+            object: split.object.clone(),
+            number: part.number,
+            status,
+            offset: part.start.offset,
+            size_bytes: part.end.offset - part.start.offset,
+            rows: staged.end.rows - staged.start.rows,
+            attempts: attempts.made(),
+            timing: watch.timing(),
+        };
+        emit(events, Event::PartEnded(Box::new(ended))).await;
+    }
     drop(staged);
     // The object's task waits for as long as a sender exists.
     let _ = ended.send(PartEnded { number: part.number, outcome, attempts: attempts.made() });
+}
+
+/// Returns the status of a part for the report, if it was tried.
+fn status(outcome: &PartOutcome) -> Option<PartStatus> {
+    match outcome {
+        PartOutcome::Loaded(_) => Some(PartStatus::Loaded),
+        PartOutcome::AlreadyLoaded => Some(PartStatus::AlreadyLoaded),
+        PartOutcome::Failed(_) => Some(PartStatus::Failed),
+        PartOutcome::NotReached => None,
+    }
 }
 
 /// Judges the values of a part and loads it.

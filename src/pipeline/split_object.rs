@@ -14,7 +14,6 @@
 //! - If the run is stopped, the same happens, but without a failure.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use tokio::sync::{Semaphore, mpsc};
 
@@ -32,7 +31,7 @@ use crate::load_data::{LoadStats, ObjectLayout, ObjectMeter, RejectBudget};
 use crate::object::Object;
 use crate::policy::MaxRejects;
 use crate::rejects::ObjectName;
-use crate::report::Outcome;
+use crate::report::{Outcome, Stopwatch};
 use crate::s3_uri::SourceUri;
 use crate::source::S3;
 use crate::split::can_split;
@@ -115,7 +114,7 @@ pub(crate) async fn load_in_parts(
     events: &mpsc::Sender<Event>,
     split_slots: &Semaphore,
 ) {
-    let began = Instant::now();
+    let watch = Stopwatch::start();
     let Selected { object, claim, failed_before, again, .. } = selected;
     let draining = &context.shutdown.draining;
     let slot = tokio::select! {
@@ -134,16 +133,17 @@ pub(crate) async fn load_in_parts(
             Box::pin(load_object(context, of, again, &staged, &mut attempts)).await
         }
     };
-    let elapsed = began.elapsed();
+    // The stages are those of its parts.
+    let timing = watch.timing();
     let outcome = match done {
         Ok(SplitOutcome::Loaded(stats, verified, codecs)) => {
-            Outcome::Loaded { object, stats, verified, codecs, again, attempts, elapsed }
+            Outcome::Loaded { object, stats, verified, codecs, again, attempts, timing }
         }
         Ok(SplitOutcome::AlreadyLoaded) => Outcome::AlreadyLoaded { object },
         Ok(SplitOutcome::NotReached) => Outcome::NotReached { object },
         Err(error) if is_skipped(context, &error) => Outcome::SkippedChanged { object },
         Err(error) => {
-            let tried = (attempts, began);
+            let tried = (attempts, &watch);
             failed(context.ledger.as_ref(), object, failed_before, error, tried).await
         }
     };

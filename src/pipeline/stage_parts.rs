@@ -16,6 +16,7 @@ use super::work::{PartEnded, Ready, ReadyPart, Split};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Part;
 use crate::object::PartChecksum;
+use crate::report::{Stage, Stopwatch};
 use crate::split::Boundary;
 use crate::staging::{Integrity, PartPlan, PartStager, PinnedObject, verify_parts};
 use crate::unpack::Codecs;
@@ -130,6 +131,7 @@ impl GapStager<'_> {
         let (plan, head) = (self.plan.clone(), self.head.clone());
         let mut parts = PartStager::new(Arc::clone(self.pinned), plan, gap.from, end, head);
         loop {
+            let mut watch = Stopwatch::start();
             let Some(next) = stopping.run_until_cancelled(Box::pin(parts.next())).await else {
                 return Ok(GapOutcome::Stopped);
             };
@@ -163,8 +165,9 @@ impl GapStager<'_> {
             if part.start.offset > 0 && part.start.offset == part.end.offset {
                 continue;
             }
+            watch.end(Stage::Download);
             let (split, ended) = (Arc::clone(self.split), self.ended.clone());
-            let ready = ReadyPart { split, staged, part, ended };
+            let ready = ReadyPart { watch, split, staged, part, ended };
             // The workers outlive the downloads, so only a dead worker leaves a part behind.
             if self.staged.send(Ready::Part(ready)).await.is_err() {
                 return Ok(GapOutcome::Stopped);

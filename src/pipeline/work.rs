@@ -1,7 +1,7 @@
 //! Defines the work items that tasks hand to each other.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -11,6 +11,7 @@ use crate::ledger::{Claim, Ledger, ObjectState, Part, SplitObject};
 use crate::load_data::{LoadStats, ObjectLayout, ObjectMeter, RejectBudget};
 use crate::object::Object;
 use crate::rejects::ObjectName;
+use crate::report::Stopwatch;
 use crate::source::Listed;
 use crate::split::Scan;
 use crate::staging::{StagedObject, StagedPart};
@@ -37,7 +38,7 @@ pub(crate) struct ReadyObject {
     pub(crate) staged: StagedObject,
     pub(crate) scan: Scan,
     pub(crate) values: ValueCounts,
-    pub(crate) began: Instant,
+    pub(crate) watch: Stopwatch,
     /// The attempts that the download took, including the first.
     pub(crate) attempts: u32,
     /// True if it may share a transaction with other objects.
@@ -49,6 +50,7 @@ pub(crate) struct ReadyPart {
     pub(crate) split: Arc<Split>,
     pub(crate) staged: StagedPart,
     pub(crate) part: Part,
+    pub(crate) watch: Stopwatch,
     pub(crate) ended: mpsc::UnboundedSender<PartEnded>,
 }
 

@@ -70,6 +70,14 @@ pub(super) struct Causes {
     others: u64,
 }
 
+/// A cause as pages for people show it.
+pub(super) struct ShownCause {
+    pub(super) is_failure: bool,
+    pub(super) headline: String,
+    /// The examples and the hints, indented.
+    pub(super) below: Vec<String>,
+}
+
 impl Causes {
     pub(super) fn add(&mut self, finding: Finding) {
         let template = finding.template();
@@ -83,12 +91,28 @@ impl Causes {
         }
     }
 
+    /// Returns the causes, those of most objects first.
+    pub(super) fn shown(&self) -> Vec<ShownCause> {
+        let shown = self.sorted().into_iter().map(|cause| {
+            let mut below = cause.lines(false);
+            let headline = below.remove(0);
+            below.extend(cause.hints(&mut HashSet::new()));
+            ShownCause { is_failure: cause.is_failure(), headline, below }
+        });
+        shown.collect()
+    }
+
+    fn sorted(&self) -> Vec<&Cause> {
+        let mut causes: Vec<&Cause> = self.kept.iter().collect();
+        causes.sort_by_key(|cause| std::cmp::Reverse(cause.objects));
+        causes
+    }
+
     /// Returns the text for the screen: the causes of most objects first, failures in red, and each
     /// hint once. `said` has the hints that are shown elsewhere.
     pub(super) fn text(&self, said: &[&str], paint: Paint) -> String {
         let mut hints: HashSet<&str> = said.iter().copied().collect();
-        let mut causes: Vec<&Cause> = self.kept.iter().collect();
-        causes.sort_by_key(|cause| std::cmp::Reverse(cause.objects));
+        let causes = self.sorted();
         let is_only_one = causes.len() == 1 && self.others == 0;
         let mut lines = Vec::new();
         let mut shown = 0;

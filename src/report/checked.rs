@@ -4,32 +4,31 @@ use super::causes::{Finding, Verdict};
 use super::document::{
     CheckSummary, CheckTotals, CheckedFields, ErrorFields, SetNullFields, Would, whole,
 };
-use super::run_end::RunEnd;
+use super::run_end::CheckEnd;
+use super::run_facts::RunFacts;
 use crate::check::{Checked, Prediction, SetNull};
 use crate::object::Object;
 use crate::staging::Integrity;
 
 /// The data that the summary of a check is made from.
 pub(super) struct CheckReport<'a> {
+    pub(super) run: &'a RunFacts,
     pub(super) totals: &'a CheckTotals,
-    /// Sentences about what a check cannot see for this table.
-    pub(super) not_checked: &'a [String],
-    /// The maximum number of rows checked in each object.
-    pub(super) sample: Option<u64>,
-    pub(super) end: RunEnd<'a>,
+    pub(super) end: CheckEnd<'a>,
 }
 
 impl<'a> CheckReport<'a> {
     /// Returns the last line of the report.
     pub(super) fn summary(&self) -> CheckSummary<'a> {
         CheckSummary {
+            run: self.run.fields(&self.end.run),
             totals: self.totals,
-            listing_complete: self.end.is_listing_complete,
-            sample: self.sample,
-            seconds: self.end.elapsed.as_secs_f64(),
-            skipped_keys: self.end.skipped_keys,
-            not_seen: self.not_checked,
-            error: self.end.errors.first().map(ErrorFields::new),
+            listing_complete: self.end.run.is_listing_complete,
+            sample: self.end.sample,
+            seconds: self.end.run.elapsed.as_secs_f64(),
+            skipped_keys: self.end.run.skipped_keys,
+            not_seen: self.end.not_checked,
+            error: self.end.run.errors.first().map(ErrorFields::new),
         }
     }
 }

@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::job_end::JobEnd;
+use super::part::{EndedPart, PartStatus};
+use super::timing::{Timing, shown_time};
 use crate::error::{BadRow, Error, ErrorKind, RawRow};
 use crate::load_data::LoadStats;
 use crate::printable::escape_json;
@@ -43,14 +45,101 @@ pub(super) struct ObjectLine<'a> {
     pub(super) new: Option<bool>,
     /// The number of attempts, including the first. 0 if the object was not tried.
     pub(super) attempts: u32,
-    /// The seconds since the start of the download. `null` if the object was not tried.
+    /// The seconds from the start of the download to the end of everything. `null` if the object
+    /// was not tried.
     pub(super) seconds: Option<f64>,
+    #[serde(flatten)]
+    pub(super) times: TimeFields,
     /// The reason why the object failed or would fail. `null` if there is no problem.
     pub(super) error: Option<ErrorFields<'a>>,
     #[serde(flatten)]
     pub(super) loaded: Option<LoadedFields<'a>>,
     #[serde(flatten)]
     pub(super) checked: Option<CheckedFields<'a>>,
+}
+
+/// The times of an object or part, from which a timeline can be drawn.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct TimeFields {
+    /// The start of the download, as RFC 3339 in UTC. `null` if the object was not tried.
+    pub(super) started_at: Option<String>,
+    /// The seconds of the download and of the check of the rows. This and the next three are `null`
+    /// for a stage that was not reached, and for an object that was loaded in parts, because each
+    /// part has its own.
+    pub(super) download_seconds: Option<f64>,
+    /// The seconds that the staged rows waited for a connection.
+    pub(super) wait_seconds: Option<f64>,
+    /// The seconds of the statements before COMMIT, with all retries.
+    pub(super) load_seconds: Option<f64>,
+    /// The seconds of COMMIT. `null` also if the connection was lost in it.
+    pub(super) commit_seconds: Option<f64>,
+    /// The number of the connection that loaded it, from 1 to `--load-concurrency`.
+    pub(super) connection: Option<u32>,
+    /// The number of objects that the same transaction loaded. They have the same times of load and
+    /// commit.
+    pub(super) objects_in_transaction: Option<u32>,
+}
+
+impl TimeFields {
+    pub(super) fn new(timing: &Timing) -> Self {
+        let seconds = |time: Option<std::time::Duration>| time.map(|time| time.as_secs_f64());
+        Self {
+            started_at: Some(shown_time(timing.started_at)),
+            download_seconds: seconds(timing.download),
+            wait_seconds: seconds(timing.wait),
+            load_seconds: seconds(timing.load),
+            commit_seconds: seconds(timing.commit),
+            connection: timing.connection,
+            objects_in_transaction: timing.objects_in_transaction,
+        }
+    }
+}
+
+/// The line of one part of an object that is loaded in parts. The line of the object follows, when
+/// all of its parts have ended.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename = "part")]
+pub(super) struct PartLine<'a> {
+    /// The outcome of the part.
+    pub(super) status: PartStatus,
+    /// The object's bucket.
+    pub(super) bucket: &'a str,
+    /// The object's whole key.
+    pub(super) key: &'a str,
+    /// The `ETag` as listed, with its quotes.
+    pub(super) etag: &'a str,
+    /// The number of the part, from 0.
+    pub(super) part: u32,
+    /// The place in the object's text at which the part begins, in bytes.
+    pub(super) offset: u64,
+    /// The size of the part's text in bytes.
+    pub(super) size_bytes: u64,
+    /// The number of data rows in the part.
+    pub(super) rows: u64,
+    /// The number of attempts to load it, including the first.
+    pub(super) attempts: u32,
+    /// The seconds from the start of the download to the end of everything.
+    pub(super) seconds: f64,
+    #[serde(flatten)]
+    pub(super) times: TimeFields,
+}
+
+impl<'a> PartLine<'a> {
+    pub(super) fn new(part: &'a EndedPart) -> Self {
+        Self {
+            status: part.status,
+            bucket: &part.object.bucket,
+            key: &part.object.key,
+            etag: &part.object.etag,
+            part: part.number,
+            offset: part.offset,
+            size_bytes: part.size_bytes,
+            rows: part.rows,
+            attempts: part.attempts,
+            seconds: part.timing.elapsed.as_secs_f64(),
+            times: TimeFields::new(&part.timing),
+        }
+    }
 }
 
 /// The outcome of an object.
@@ -257,14 +346,41 @@ pub struct LoadTotals {
     pub warnings_by_code: BTreeMap<u16, u64>,
 }
 
+/// The facts about a run, in its summary.
+#[derive(Debug, Serialize)]
+pub(super) struct RunFields<'a> {
+    /// The ID of the run. If it has a ledger, its row there has the same.
+    pub(super) run_id: &'a str,
+    /// The table, as `database.table`. A name that is not plain is quoted, as in SQL.
+    pub(super) table: &'a str,
+    /// The server: `MySQL` or `MariaDB`. `null` if it did not answer.
+    pub(super) server: Option<&'a str>,
+    /// The version of the server. `null` if it did not answer.
+    pub(super) server_version: Option<&'a str>,
+    /// The S3 URIs of the objects and prefixes.
+    pub(super) sources: &'a [String],
+    /// The file of `--keys-from`. `null` without one.
+    pub(super) keys_from: Option<&'a str>,
+    /// The start of the run, as RFC 3339 in UTC.
+    pub(super) started_at: String,
+    /// The end of the run, as RFC 3339 in UTC.
+    pub(super) ended_at: String,
+    /// The exit code of the program.
+    pub(super) exit_code: u8,
+    /// The version of the program.
+    pub(super) version: &'static str,
+    /// Objects that the listing has found, before the ledger says what is left to load.
+    pub(super) objects_listed: u64,
+}
+
 /// The last line in the report of a load.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename = "summary")]
 pub(super) struct LoadSummary<'a> {
-    /// The ID of the run in the ledger. `null` if the run has no ledger or did not begin.
-    pub(super) run_id: Option<&'a str>,
-    /// The generation of the rows in the table, which a truncate or swap job raises. `null` if
-    /// `run_id` is.
+    #[serde(flatten)]
+    pub(super) run: RunFields<'a>,
+    /// The generation of the rows in the table, which a truncate or swap job raises. `null` if the
+    /// run has no ledger or did not begin.
     pub(super) generation: Option<u32>,
     #[serde(flatten)]
     pub(super) totals: &'a LoadTotals,
@@ -358,6 +474,8 @@ pub struct CheckTotals {
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename = "summary")]
 pub(super) struct CheckSummary<'a> {
+    #[serde(flatten)]
+    pub(super) run: RunFields<'a>,
     #[serde(flatten)]
     pub(super) totals: &'a CheckTotals,
     /// True if every object was listed before the run ended.

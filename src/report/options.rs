@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::choices::{FailOn, LogFormat, ProgressMode, SummaryForm};
+use super::destination::ReportTo;
+use crate::choices::{FailOn, LogFormat, ProgressMode, ReportOnly, SummaryForm};
 use crate::dialect::ObjectFormat;
 
 /// The settings of the report, the summary, the log and the progress.
@@ -10,10 +11,18 @@ use crate::dialect::ObjectFormat;
 pub struct OutputConfig {
     /// The format of the objects.
     pub format: ObjectFormat,
-    /// The file for JSON Lines: one line for each object, then a summary.
-    pub report: Option<PathBuf>,
-    /// The file for the keys that failed, in the format that `--keys-from` reads.
+    /// The place for JSON Lines: one line for each object, then a summary.
+    pub report: Option<ReportTo>,
+    pub report_only: ReportOnly,
+    /// The file for the keys that failed, in the format that `--keys-from` reads. It may have
+    /// placeholders.
     pub failed_keys: Option<PathBuf>,
+    /// The file for the end of the run as Markdown.
+    pub summary_file: Option<PathBuf>,
+    /// The file of GitHub Actions that the same Markdown is appended to.
+    pub step_summary: Option<PathBuf>,
+    /// True if GitHub Actions runs the program, and shows its failures as annotations.
+    pub has_annotations: bool,
     /// The failures that make the run fail.
     pub fail_on: FailOn,
     pub summary: SummaryForm,

@@ -29,6 +29,9 @@ pub struct RunEnd<'a> {
     /// True if every object has an outcome, and not only those listed before the run was stopped.
     pub is_listing_complete: bool,
     pub elapsed: Duration,
+    pub exit_code: u8,
+    /// The number of objects that the listing has found.
+    pub objects_listed: u64,
     /// The errors that prevented or ended the run.
     pub errors: &'a [Error],
     /// The run and the job in the ledger, if there is one.
@@ -52,4 +55,14 @@ impl RunEnd<'_> {
             "their rows were in the table already"
         }
     }
+}
+
+/// The end of a check.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CheckEnd<'a> {
+    pub run: RunEnd<'a>,
+    /// Sentences about what a check cannot see for this table.
+    pub not_checked: &'a [String],
+    /// The maximum number of rows checked in each object.
+    pub sample: Option<u64>,
 }

@@ -8,7 +8,7 @@ use indicatif::{HumanBytes, HumanCount};
 
 use super::causes::counted;
 use super::checked::CheckReport;
-use super::run_end::{LoadReport, RunEnd};
+use super::run_end::{CheckEnd, LoadReport, RunEnd};
 use crate::error::ErrorKind;
 use crate::ledger::JobTotals;
 use crate::printable::{printable, shortened};
@@ -20,7 +20,7 @@ const WIDTH_CHARACTERS: usize = 80;
 
 /// A table of three columns: a label, a figure and a remark.
 #[derive(Default)]
-struct SummaryTable {
+pub(super) struct SummaryTable {
     rows: Vec<Row>,
 }
 
@@ -33,6 +33,18 @@ struct Row {
 
 /// Returns the summary of a load.
 pub(super) fn load(report: &LoadReport<'_>, paint: Paint) -> String {
+    let mut text = format!("{}\n\n", paint.bold(&load_sentence(report)));
+    load_counts(report).write(&mut text, paint);
+    let unverified = report.end.verified.map_or(&[][..], |verified| &verified.unverified);
+    for column in unverified {
+        let line = format!("  not verified: {}: {}", column.column, column.reason);
+        push(&mut text, format_args!("{}\n", printable(&line)));
+    }
+    text
+}
+
+/// Returns the table in the summary of a load.
+pub(super) fn load_counts(report: &LoadReport<'_>) -> SummaryTable {
     let LoadReport { totals, end } = report;
     let mut table = SummaryTable::default();
     if let Some(created) = end.created_table {
@@ -87,20 +99,26 @@ pub(super) fn load(report: &LoadReport<'_>, paint: Paint) -> String {
         let each = if verified.are_rows_whole { "" } else { ", each by itself" };
         table.count("rows verified", verified.rows, &format!("{columns} of {all} columns{each}"));
     }
-
-    let mut text = format!("{}\n\n", paint.bold(&load_sentence(report)));
-    table.write(&mut text, paint);
-    let unverified = end.verified.map_or(&[][..], |verified| &verified.unverified);
-    for column in unverified {
-        let line = format!("  not verified: {}: {}", column.column, column.reason);
-        push(&mut text, format_args!("{}\n", printable(&line)));
-    }
-    text
+    table
 }
 
 /// Returns the summary of a check.
 pub(super) fn check(report: &CheckReport<'_>, paint: Paint) -> String {
-    let CheckReport { totals, not_checked, sample, end } = report;
+    let not_checked = report.end.not_checked;
+    let mut text = format!("{}\n\n", paint.bold(&check_sentence(report)));
+    check_counts(report).write(&mut text, paint);
+    if !not_checked.is_empty() {
+        text.push_str("\na check does not see:\n");
+        for not_checked in not_checked {
+            push(&mut text, format_args!("  {}\n", printable(not_checked)));
+        }
+    }
+    text
+}
+
+/// Returns the table in the summary of a check.
+pub(super) fn check_counts(report: &CheckReport<'_>) -> SummaryTable {
+    let CheckReport { totals, end: CheckEnd { run: end, sample, .. }, .. } = report;
     let mut table = SummaryTable::default();
     let each = sample
         .map_or_else(String::new, |rows| format!("the first {} of each", counted(rows, "row")));
@@ -126,19 +144,10 @@ pub(super) fn check(report: &CheckReport<'_>, paint: Paint) -> String {
     if sample.is_none() {
         table.rate(totals.bytes, totals.rows, end.elapsed);
     }
-
-    let mut text = format!("{}\n\n", paint.bold(&check_sentence(report)));
-    table.write(&mut text, paint);
-    if !not_checked.is_empty() {
-        text.push_str("\na check does not see:\n");
-        for not_checked in *not_checked {
-            push(&mut text, format_args!("  {}\n", printable(not_checked)));
-        }
-    }
-    text
+    table
 }
 
-fn load_sentence(report: &LoadReport<'_>) -> String {
+pub(super) fn load_sentence(report: &LoadReport<'_>) -> String {
     let LoadReport { totals, end, .. } = report;
     let time = duration(end.elapsed);
     let loaded = counted(totals.objects_loaded, "object");
@@ -162,8 +171,8 @@ fn load_sentence(report: &LoadReport<'_>) -> String {
     }
 }
 
-fn check_sentence(report: &CheckReport<'_>) -> String {
-    let CheckReport { totals, end, .. } = report;
+pub(super) fn check_sentence(report: &CheckReport<'_>) -> String {
+    let CheckReport { totals, end: CheckEnd { run: end, .. }, .. } = report;
     let time = duration(end.elapsed);
     let checked = counted(totals.objects_checked + totals.objects_failed, "object");
     let failing = totals.would_fail + totals.objects_failed;
@@ -182,6 +191,11 @@ fn check_sentence(report: &CheckReport<'_>) -> String {
 }
 
 impl SummaryTable {
+    /// Returns the label, the figure and the remark of each row.
+    pub(super) fn cells(&self) -> impl Iterator<Item = (&str, &str, &str)> {
+        self.rows.iter().map(|row| (row.label, row.figure.as_str(), row.remark.as_str()))
+    }
+
     fn add(&mut self, label: &'static str, figure: impl Into<String>, remark: impl Into<String>) {
         let (figure, remark) = (figure.into(), remark.into());
         self.rows.push(Row { label, figure, remark, is_bad: false });

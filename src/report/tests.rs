@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::*;
 use crate::check::SetNull;
@@ -42,6 +43,23 @@ fn failure() -> Error {
 
 const ELAPSED: Duration = Duration::from_millis(1500);
 
+fn timing() -> Timing {
+    Timing { elapsed: ELAPSED, ..Timing::starting_at(TIME.parse().unwrap()) }
+}
+
+const TIME: &str = "2026-01-31T18:00:00Z";
+
+fn facts() -> RunFacts {
+    RunFacts {
+        run_id: "run".to_owned(),
+        table: "d.t".to_owned(),
+        server: Some(("MySQL".to_owned(), "9.7.4".to_owned())),
+        sources: vec!["s3://b/a/".to_owned()],
+        keys_from: None,
+        started_at: TIME.parse().unwrap(),
+    }
+}
+
 fn loaded() -> Outcome {
     let mut stats = LoadStats {
         rejected_duplicates: 1,
@@ -69,15 +87,23 @@ fn loaded() -> Outcome {
         codecs: Some(Codecs { outer: Codec::Gzip, inner: None }),
         again: true,
         attempts: 2,
-        elapsed: ELAPSED,
+        timing: Timing {
+            download: Some(Duration::from_millis(500)),
+            wait: Some(Duration::from_millis(250)),
+            load: Some(Duration::from_millis(700)),
+            commit: Some(Duration::from_millis(50)),
+            connection: Some(3),
+            objects_in_transaction: Some(1),
+            ..timing()
+        },
     }
 }
 
 fn failed(key: &str, object: Option<Object>) -> Outcome {
     let (bucket, key) = ("b".to_owned(), key.to_owned());
     let is_known = key == "unknown";
-    let (error, attempts, elapsed) = (failure(), 1, ELAPSED);
-    Outcome::Failed { bucket, key, object, is_known, error, attempts, elapsed }
+    let (error, attempts, timing) = (failure(), 1, timing());
+    Outcome::Failed { bucket, key, object, is_known, error, attempts, timing }
 }
 
 fn checked(prediction: Prediction) -> Outcome {
@@ -99,15 +125,17 @@ fn checked(prediction: Prediction) -> Outcome {
         verified: staging::Integrity::Part,
         codecs: None,
         attempts: 1,
-        elapsed: ELAPSED,
+        timing: timing(),
     }
 }
 
 /// Returns the text of the report's file after these outcomes.
-fn written(outcomes: &[Outcome], finish: impl FnOnce(Report)) -> String {
+fn written(outcomes: &[Outcome], finish: impl FnOnce(&mut Report)) -> String {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("report");
-    finish(report(Some(&path), SummaryStyle::Text, outcomes));
+    let mut report = report(Some(&path), SummaryStyle::Text, outcomes);
+    finish(&mut report);
+    assert!(report.publish().1.is_empty());
     std::fs::read_to_string(path).unwrap()
 }
 
@@ -128,10 +156,13 @@ fn job() -> Job {
 
 /// Returns a report with these outcomes.
 fn report(path: Option<&Path>, style: SummaryStyle, outcomes: &[Outcome]) -> Report {
+    let to = path.map(|path| ReportTo::File(path.to_owned()));
     let mut report = Report {
+        run: facts(),
         format: ObjectFormat::Delimited,
-        lines: LineFile::create("--report", path, &[]).unwrap(),
-        failed_keys: LineFile::create("--failed-keys", None, &[]).unwrap(),
+        lines: LineFile::create("--report", to.as_ref(), "run", Path::new("/tmp")).unwrap(),
+        failed_keys: LineFile::default(),
+        report_only: ReportOnly::All,
         totals: LoadTotals::default(),
         check_totals: CheckTotals::default(),
         causes: Causes::default(),
@@ -155,7 +186,7 @@ fn clean(rows: u64) -> Outcome {
         codecs: None,
         again: false,
         attempts: 1,
-        elapsed: ELAPSED,
+        timing: timing(),
     }
 }
 
@@ -178,10 +209,23 @@ fn the_names_and_values_of_a_loads_report_stay_as_they_are() {
     };
     let error = failure();
     let text = written(&outcomes, |report| {
-        let _ = report.finish(RunEnd {
+        let part = EndedPart {
+            object: object("a"),
+            number: 1,
+            status: PartStatus::AlreadyLoaded,
+            offset: 100,
+            size_bytes: 50,
+            rows: 7,
+            attempts: 1,
+            timing: timing(),
+        };
+        report.record_part(&part).unwrap();
+        let _ = report.write_end(&RunEnd {
             skipped_keys: SkippedKeys { folder_markers: 1, hidden: 2, filtered_out: 3 },
             is_listing_complete: true,
             elapsed: ELAPSED,
+            exit_code: 3,
+            objects_listed: 6,
             errors: std::slice::from_ref(&error),
             ledger: Some((&run, &job)),
             did_begin: true,
@@ -201,7 +245,8 @@ fn the_names_and_values_of_a_loads_report_stay_as_they_are() {
 #[test]
 fn what_a_summary_does_not_know_is_null() {
     let text = written(&[], |report| {
-        let _ = report.finish(RunEnd::default());
+        report.run.server = None;
+        let _ = report.write_end(&RunEnd::default());
     });
     insta::assert_snapshot!(text);
 }
@@ -216,7 +261,8 @@ fn the_names_and_values_of_a_checks_report_stay_as_they_are() {
     ];
     let text = written(&outcomes, |report| {
         let not_checked = ["foreign keys are not checked".to_owned()];
-        let _ = report.finish_check(RunEnd::default(), &not_checked, Some(9));
+        let end = CheckEnd { not_checked: &not_checked, sample: Some(9), ..CheckEnd::default() };
+        let _ = report.write_check_end(&end);
     });
     insta::assert_snapshot!(text);
 }
@@ -231,7 +277,7 @@ fn shown(outcomes: &[Outcome], elapsed: Duration) -> String {
         did_begin: true,
         ..RunEnd::default()
     };
-    whole(report(None, TABLE, outcomes).finish(end).1)
+    whole(report(None, TABLE, outcomes).end_texts(end))
 }
 
 /// Returns what a terminal shows.
@@ -268,7 +314,7 @@ fn a_table_of_a_load_names_what_failed_and_gives_each_hint_once() {
         verified: Some(&verified),
         ..RunEnd::default()
     };
-    insta::assert_snapshot!(whole(report(None, TABLE, &outcomes).finish(end).1));
+    insta::assert_snapshot!(whole(report(None, TABLE, &outcomes).end_texts(end)));
 }
 
 #[test]
@@ -276,7 +322,7 @@ fn a_hint_of_the_error_that_ended_the_run_is_not_repeated() {
     let error = failure();
     let errors = std::slice::from_ref(&error);
     let end = RunEnd { errors, is_listing_complete: true, did_begin: true, ..RunEnd::default() };
-    let text = whole(report(None, TABLE, &[failed("bad", None)]).finish(end).1);
+    let text = whole(report(None, TABLE, &[failed("bad", None)]).end_texts(end));
     assert!(text.contains("\nThe run failed after it loaded 0 objects in 0.0 s.\n"), "{text}");
     assert!(!text.contains("hint: "), "{text}");
 }
@@ -295,8 +341,10 @@ fn a_table_of_a_check_says_what_would_go_wrong() {
         did_begin: true,
         ..RunEnd::default()
     };
-    let all = whole(report(None, TABLE, &outcomes).finish_check(end, &not_checked, None).1);
-    let sample = whole(report(None, TABLE, &outcomes[..1]).finish_check(end, &[], Some(9)).1);
+    let whole_check = CheckEnd { run: end, not_checked: &not_checked, sample: None };
+    let all = whole(report(None, TABLE, &outcomes).check_end_texts(whole_check));
+    let sampled = CheckEnd { run: end, not_checked: &[], sample: Some(9) };
+    let sample = whole(report(None, TABLE, &outcomes[..1]).check_end_texts(sampled));
     insta::assert_snapshot!(format!("{all}----\n{sample}"));
 }
 
@@ -330,7 +378,7 @@ fn the_widest_table_fits_a_terminal_of_80_columns() {
         codecs: None,
         again: true,
         attempts: 1,
-        elapsed: ELAPSED,
+        timing: timing(),
     };
     let text = shown(&[outcome], Duration::from_secs(1));
     let widest = text.lines().map(|line| line.chars().count()).max();
@@ -341,8 +389,10 @@ fn the_widest_table_fits_a_terminal_of_80_columns() {
 fn a_summary_in_json_is_the_last_line_of_the_report() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("report");
-    let report = report(Some(&path), SummaryStyle::Json, &[clean(1)]);
-    let text = report.finish(RunEnd::default()).1.summary;
+    let mut report = report(Some(&path), SummaryStyle::Json, &[clean(1)]);
+    assert!(report.write_end(&RunEnd::default()).is_none());
+    let text = report.end_texts(RunEnd::default()).summary;
+    assert!(report.publish().1.is_empty());
     let written = std::fs::read_to_string(&path).unwrap();
     assert_eq!(Some(text.trim_end()), written.lines().last());
 }

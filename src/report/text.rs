@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::causes::counted;
 use super::checked::CheckReport;
-use super::run_end::LoadReport;
+use super::run_end::{CheckEnd, LoadReport};
 use crate::ledger::JobTotals;
 use crate::printable::printable;
 use crate::source::SkippedKeys;
@@ -106,7 +106,7 @@ pub(super) fn load(report: &LoadReport<'_>) -> String {
 
 /// Returns the summary of a check. It omits lines that would say nothing.
 pub(super) fn check(report: &CheckReport<'_>) -> String {
-    let CheckReport { totals, not_checked, sample, end } = report;
+    let CheckReport { totals, end: CheckEnd { run: end, not_checked, sample }, .. } = report;
     let mut text = String::new();
     let mut line = |label: &str, value: String| {
         // Writing to a String cannot fail.

@@ -26,6 +26,10 @@ pub(crate) struct EnvironmentLayers {
     pub suggested: Vec<&'static str>,
     /// The value of `TMPDIR`.
     pub temporary_dir: Option<String>,
+    /// The value of `GITHUB_STEP_SUMMARY`.
+    pub step_summary: Option<String>,
+    /// True if `GITHUB_ACTIONS` says that GitHub Actions runs the program.
+    pub is_github: bool,
 }
 
 pub(crate) fn read(variables: impl IntoIterator<Item = (OsString, OsString)>) -> EnvironmentLayers {
@@ -35,19 +39,30 @@ pub(crate) fn read(variables: impl IntoIterator<Item = (OsString, OsString)>) ->
         problems: Vec::new(),
         suggested: Vec::new(),
         temporary_dir: None,
+        step_summary: None,
+        is_github: false,
     };
     for (name, value) in variables {
         let Ok(name) = name.into_string() else { continue };
+        let foreign = match name.as_str() {
+            "TMPDIR" => Some(&mut found.temporary_dir),
+            "GITHUB_STEP_SUMMARY" => Some(&mut found.step_summary),
+            _ => None,
+        };
+        if let Some(foreign) = foreign {
+            *foreign = value.into_string().ok().filter(|text| !text.is_empty());
+            continue;
+        }
+        if name == "GITHUB_ACTIONS" {
+            found.is_github = value == "true";
+            continue;
+        }
         let shared = match name.as_str() {
             "DATABASE_URL" => Some(&DATABASE_URL),
             "MYSQL_PWD" => Some(&PASSWORD),
             _ => None,
         };
         let own = name.strip_prefix(ENVIRONMENT_PREFIX);
-        if name == "TMPDIR" {
-            found.temporary_dir = value.into_string().ok().filter(|dir| !dir.is_empty());
-            continue;
-        }
         if shared.is_none() && own.is_none() {
             continue;
         }

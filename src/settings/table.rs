@@ -14,7 +14,7 @@ use strum::VariantNames as _;
 
 use super::setting::{Flag, Section, Setting, ValueKind};
 use crate::choices::{
-    BinaryReading, Compress, FailOn, LogFormat, ProgressMode, SslMode, SummaryForm,
+    BinaryReading, Compress, FailOn, LogFormat, ProgressMode, ReportOnly, SslMode, SummaryForm,
 };
 use crate::dialect::{
     ExtraColumns, MatchColumns, MissingColumns, MissingKeys, ObjectFormat, Preset,
@@ -497,9 +497,17 @@ settings! {
         .default("60s");
 
     REPORT = Setting::new(Output, "report", Path,
-        "Write the outcome of every object to this file, as JSON Lines");
+        "Write the outcome of every object to this file, as JSON Lines")
+        .more("{run_id} and {date} (UTC) in the name stand for those of the run. The file gets its \
+               name at the end of the run. Until then it is NAME.RUN_ID.partial, which a run that \
+               is killed leaves behind. - is standard output; the summary then goes to standard \
+               error. s3://BUCKET/KEY is uploaded at the end.");
+    REPORT_ONLY = Setting::new(Output, "report-only", Choice(ReportOnly::VARIANTS),
+        "The objects that the report has lines for")
+        .more("new: leave out objects that were loaded before.").default("all");
     FAILED_KEYS = Setting::new(Output, "failed-keys", Path,
-        "Write the keys of failed objects to this file, for --keys-from");
+        "Write the keys of failed objects to this file, for --keys-from")
+        .more("The name may have the placeholders of report.");
     FAIL_ON = Setting::new(Output, "fail-on", Choice(FailOn::VARIANTS),
         "The failed objects for which the exit code is 3")
         .more("any: all of them. new: those whose content no earlier run failed to load, so that a \
@@ -513,6 +521,22 @@ settings! {
                form that stays stable for scripts. json: one line, the same as the last line of \
                --report.")
         .default("auto");
+    SUMMARY_FILE = Setting::new(Output, "summary-file", Path,
+        "Write the end of a load or check to this file, as Markdown")
+        .more("For the page of a CI system: what happened, a table of counts, and the failures by \
+               cause. In GitHub Actions, the same goes to $GITHUB_STEP_SUMMARY by itself.");
+    METRICS_FILE = Setting::new(Output, "metrics-file", Path,
+        "Write the metrics of a load to this file, for node_exporter")
+        .more("The file is for the textfile collector, so its name ends in .prom. Give each table \
+               its own file.");
+    METRICS_PUSH = Setting::new(Output, "metrics-push", Text,
+        "Push the metrics of a load to the Prometheus Pushgateway at this URL")
+        .more("http://USER:PASSWORD@HOST:PORT, of which the login is optional. Other users of the \
+               machine can read a password given here on the command line.")
+        .value("URL");
+    METRICS_LABELS = Setting::new(Output, "metrics-label", List,
+        "A label to add to every metric, as in env=prod (repeatable)")
+        .value("NAME=VALUE");
     LOG_FORMAT = Setting::new(Output, "log-format", Choice(LogFormat::VARIANTS),
         "The format of log lines on standard error")
         .default("text");

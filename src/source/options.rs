@@ -43,11 +43,7 @@ impl std::fmt::Display for SourceConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut separator = "";
         for uri in &self.uris {
-            let (bucket, rest) = match uri {
-                SourceUri::Prefix { bucket, prefix } => (bucket, prefix),
-                SourceUri::Key { bucket, key } => (bucket, key),
-            };
-            write!(f, "{separator}s3://{bucket}/{rest}")?;
+            write!(f, "{separator}{}", uri.literal())?;
             separator = " ";
         }
         if let Some(keys_from) = &self.keys_from {

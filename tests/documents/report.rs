@@ -12,12 +12,19 @@ pub(crate) const MARKER: &str = "<!-- generated below: \
     S3_TO_MYSQL_TEST_WRITE_DOCS=1 cargo test --test documents report_page -->\n";
 
 /// The files that define the types.
-const FILES: &[&str] = &["src/report/document.rs", "src/source/listing.rs", "src/verify/column.rs"];
+const FILES: &[&str] = &[
+    "src/report/document.rs",
+    "src/report/part.rs",
+    "src/source/listing.rs",
+    "src/verify/column.rs",
+];
 
 /// The types that have a table of their own, in the order of the page, under these headings.
 const SECTIONS: &[(&str, &str)] = &[
     ("ObjectLine", "Objects"),
     ("ObjectStatus", "Status"),
+    ("PartLine", "Parts"),
+    ("PartStatus", "Status of a part"),
     ("LoadedFields", "Loaded objects"),
     ("CheckedFields", "Checked objects"),
     ("SetNullFields", "NULL by --set"),
@@ -122,7 +129,7 @@ fn in_words(ty: &Type, definitions: &BTreeMap<String, Definition>) -> Result<Str
         }
         ("str" | "String", _) => "string".to_owned(),
         ("bool", _) => "boolean".to_owned(),
-        ("u16" | "u32" | "u64", _) => "integer".to_owned(),
+        ("u8" | "u16" | "u32" | "u64", _) => "integer".to_owned(),
         ("f64", _) => "number".to_owned(),
         (name, _) if WORDS.contains(&name) => "string".to_owned(),
         (name, _) => {

@@ -308,7 +308,7 @@ async fn the_report_is_written_while_the_run_goes_on(env: TestEnv) -> Result<()>
     let child = env.command(["load", "s3://etl/", "--table", "t", "--report", &report]).spawn()?;
     held.wait_for_effects(1).await;
     let line = until(|| async {
-        let text = std::fs::read_to_string(&report)?;
+        let text = std::fs::read_to_string(env.path(&env.partial("report.jsonl")?))?;
         Ok(text.ends_with('\n').then_some(text))
     })
     .await?;
@@ -317,9 +317,11 @@ async fn the_report_is_written_while_the_run_goes_on(env: TestEnv) -> Result<()>
         line["key"] == "in/a" && line["status"] == "loaded" && env.count("t").await? == 2,
         "{line:#}"
     );
+    ensure!(!env.path("report.jsonl").exists(), "it has its name before it is whole");
     held.remove();
     finish(child).await?.expect(0)?;
     ensure!(env.report("report.jsonl")?.len() == 3);
+    ensure!(env.partial("report.jsonl").is_err(), "the temporary name is left");
     Ok(())
 }
 

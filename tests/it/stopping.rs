@@ -459,7 +459,7 @@ async fn the_third_signal_leaves_at_once(env: TestEnv) -> Result<()> {
         ended.stdout.is_empty() && log.ends_with(&format!("{SECOND_ARRIVED}\n")),
         "{log}{ended}"
     );
-    let report = env.report("report.jsonl")?;
+    let report = env.report(&env.partial("report.jsonl")?)?;
     ensure!(
         report.iter().all(|line| line["status"] == "not_reached"),
         "it did not leave at once: {report:#?}"

@@ -72,6 +72,7 @@ const LAYERS: &[(&str, &str)] = &[
         "check choices dialect error ledger load_data object policy printable s3_uri source \
          staging terminal unpack verify",
     ),
+    ("metrics", "error printable"),
     ("progress", "choices report terminal"),
     (
         "pipeline",
@@ -81,14 +82,15 @@ const LAYERS: &[(&str, &str)] = &[
     ),
     (
         "config",
-        "choices create_table dialect ledger load_data mysql pipeline policy preflight rejects report retry \
+        "choices create_table dialect ledger load_data metrics mysql pipeline policy preflight \
+         rejects report retry \
          s3_uri settings source sql_text staging throttle units values",
     ),
     (
         "commands",
-        "check config create_table dialect error exit_code ledger limits mysql object pipeline \
-         policy preflight printable progress rejects report retry s3_uri shutdown source sql_text \
-         staging terminal throttle units unpack values verify",
+        "check choices config create_table dialect error exit_code ledger limits metrics mysql \
+         object pipeline policy preflight printable progress rejects report retry s3_uri shutdown \
+         small_file source sql_text staging terminal throttle units unpack values verify",
     ),
     ("cli", "commands config exit_code printable s3_uri settings small_file units"),
 ];

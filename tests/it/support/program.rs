@@ -133,12 +133,29 @@ impl TestEnv {
         self.schema.query_one(&format!("SELECT COUNT(*) FROM {table}")).await
     }
 
-    /// Returns the lines of a report file.
+    /// Returns the lines of a report file, without those of parts.
     pub fn report(&self, name: &str) -> Result<Vec<serde_json::Value>> {
+        let lines = self.report_with_parts(name)?;
+        Ok(lines.into_iter().filter(|line| line["type"] != "part").collect())
+    }
+
+    /// Returns all lines of a report file.
+    pub fn report_with_parts(&self, name: &str) -> Result<Vec<serde_json::Value>> {
         let text = std::fs::read_to_string(self.path(name))?;
         text.lines()
             .map(|line| serde_json::from_str(line).context("a line of the report is not JSON"))
             .collect()
+    }
+
+    /// Returns the name of the file in which the lines of a report are until the end of its run.
+    pub fn partial(&self, report: &str) -> Result<String> {
+        for entry in std::fs::read_dir(self.dir.path())? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            if name.strip_prefix(report).is_some_and(|rest| rest.ends_with(".partial")) {
+                return Ok(name);
+            }
+        }
+        anyhow::bail!("no partial {report}")
     }
 
     /// Requires that nothing is left in the staging directory.
