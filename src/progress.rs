@@ -66,8 +66,8 @@ impl Progress {
                     .unwrap_or_else(|_| ProgressStyle::default_bar());
                 multi.add(ProgressBar::new(0).with_style(style))
             };
-            // A terminal shows what is typed, such as ^C, behind the last line, which must not wrap
-            // by that. So the last line is short, and the others are cut to the width.
+            // A line that wraps would leave a stale one behind. So the last line is short, and the
+            // others are cut to the width.
             Bars {
                 in_flight: bar("{wide_msg}"),
                 objects: bar("{bar:20} {human_pos}/{human_len} objects  {wide_msg}"),

@@ -1,5 +1,6 @@
 //! The output on a terminal, and the output that a script reads instead.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use anyhow::{Context as _, Result, ensure};
@@ -261,17 +262,24 @@ async fn the_bar_of_bytes_moves_while_one_large_object_loads(env: TestEnv) -> Re
         let screen = shown(&env, 0, columns, &[], args).await?;
         let pieces = pieces(&screen);
         // The object counts as loaded only at its end.
-        let positions: std::collections::BTreeSet<&str> =
-            pieces.iter().filter_map(|it| it.split_once("/8.58 MiB")).map(|it| it.0).collect();
+        let position = |piece: &String| -> Option<String> {
+            let (before, _) = piece.split_once("/8.58 MiB")?;
+            let words: Vec<&str> = before.split_whitespace().rev().take(2).collect();
+            Some(words.join(" "))
+        };
+        let positions: BTreeSet<String> = pieces.iter().filter_map(position).collect();
         ensure!(positions.len() > 4, "{positions:?}");
-        let bars = pieces.iter().filter(|it| it.contains("in flight: ") || it.contains('\u{2591}'));
-        let widest = bars.map(|it| it.chars().count()).max();
-        ensure!(widest <= Some(usize::from(columns)), "{widest:?} {pieces:#?}");
+        // Each of the three lines is padded to the width of the terminal, and none is longer.
+        let columns = usize::from(columns);
+        let drawn = pieces.iter().filter(|it| it.contains('\u{2591}'));
+        let widths: BTreeSet<usize> = drawn.map(|it| it.chars().count()).collect();
+        ensure!(widths.last() == Some(&(3 * columns)), "{widths:?}");
+        ensure!(widths.iter().all(|width| width % columns == 0), "{widths:?}");
         ensure!(
             pieces.iter().any(|it| it.starts_with("1 in flight: s3://etl/in/a-")),
             "{pieces:#?}"
         );
-        ensure!(pieces.iter().any(|it| it.ends_with(" seconds left")), "{pieces:#?}");
+        ensure!(pieces.iter().any(|it| it.trim_end().ends_with(" seconds left")), "{pieces:#?}");
     }
     Ok(())
 }
