@@ -81,8 +81,8 @@ const LAYERS: &[(&str, &str)] = &[
     ),
     (
         "config",
-        "choices create_table dialect ledger load_data mysql pipeline policy preflight rejects report retry \
-         s3_uri settings source sql_text staging throttle units values",
+        "choices create_table dialect ledger load_data mysql pipeline policy preflight rejects \
+         report retry s3_uri settings source sql_text staging throttle units values",
     ),
     (
         "commands",
