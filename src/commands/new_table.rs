@@ -75,7 +75,7 @@ pub(super) async fn guess(
 
 /// Creates the target if it is missing. Returns the table that was created.
 ///
-/// In a run that finds no table, notes are bad, and so are numbers that would come back in another
+/// Notes are bad in a run that finds no table, and so are numbers that would come back in another
 /// form. The types are guesses, and no value may lose anything by a wrong one.
 ///
 /// # Errors

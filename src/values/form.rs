@@ -58,7 +58,7 @@ pub(crate) struct FormReader {
     date: ColumnRule,
     date_time: ColumnRule,
     json: ColumnRule,
-    /// For a column with a date format: true if the format has a time of day.
+    /// True if the date format of the column has a time of day. `None` if it has no format.
     format_has_time: Option<bool>,
     has_decimal_comma: bool,
 }

@@ -124,7 +124,7 @@ async fn a_wrong_guess_makes_later_rows_bad(env: TestEnv) -> Result<()> {
     let rows: String = (0..10_000).map(|row| format!("{row},{row}.25\n")).collect();
     env.put("a", format!("id,v\n{rows}x,1.00\n"))?;
     let ended = create(&env, 3, &BY_POSITION).await?;
-    ended.says("line 10002, column id (bigint): 'x' is not a whole number")?;
+    ended.says("line 10002, column id (bigint): 'x' is not an integer")?;
     ensure!(env.count("t").await? == 0);
     ensure_types(&env, &["id bigint", "v decimal(20,2)"]).await?;
     env.schema.exec("DROP TABLE t").await?;

@@ -83,8 +83,7 @@ const LAYERS: &[(&str, &str)] = &[
     (
         "config",
         "choices create_table dialect ledger load_data metrics mysql pipeline policy preflight \
-         rejects report retry \
-         s3_uri settings source sql_text staging throttle units values",
+         rejects report retry s3_uri settings source sql_text staging throttle units values",
     ),
     (
         "commands",

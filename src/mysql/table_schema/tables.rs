@@ -100,8 +100,8 @@ pub(crate) async fn missing_table(conn: &mut Conn, table: &TableName, database: 
     match nearest(&table.table, names.iter().map(String::as_str)) {
         Some(name) => error.with_hint(format!("did you mean {name:?}?")),
         None => error.with_hint(format!(
-            "create the table first, have --create-table create it, or check --table; database {database:?} has {} tables \
-             that the account can see",
+            "create the table first, or check --table, or have --create-table create it; \
+             database {database:?} has {} tables that the account can see",
             names.len()
         )),
     }

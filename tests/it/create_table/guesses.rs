@@ -144,8 +144,8 @@ async fn records_of_json_have_columns_of_all_kinds(env: TestEnv) -> Result<()> {
     .await?;
     ensure_values(
         &env.schema,
-        "SELECT id, zip, JSON_EXTRACT(tags, '$[1]'), JSON_EXTRACT(nest, '$.a.b'), ok, pay, at, mix, \
-         name FROM t ORDER BY id",
+        "SELECT id, zip, JSON_EXTRACT(tags, '$[1]'), JSON_EXTRACT(nest, '$.a.b'), ok, pay, at, \
+         mix, name FROM t ORDER BY id",
         &[
             "1|00501|\\\"y\\\"|1|true|1.50|∅|∅|∅",
             "2|∅|∅|∅|false|2.00|2026-01-31 10:00:00|1|∅",

@@ -1,4 +1,4 @@
-//! What a guess cannot do, and what stops it. No table is left behind.
+//! A guess that is refused or stopped leaves no table behind.
 
 use anyhow::Result;
 
