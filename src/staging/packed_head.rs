@@ -2,6 +2,7 @@
 
 use super::area::{StagingArea, refused};
 use super::ranges::PinnedObject;
+use super::signature::TAIL_BYTES;
 use super::sink::inside;
 use super::text_check::{ExpectedText, TextCheck};
 use crate::error::{Error, ErrorKind, Result};
@@ -68,7 +69,8 @@ pub(crate) async fn packed_head(
     }
     let codecs = unpacker.codecs();
     let mut check = TextCheck::new(expected_text);
-    let checked = check.feed(object, &text).and_then(|()| check.finish(object, is_whole, None));
+    let tail = is_whole.then(|| &text[text.len().saturating_sub(TAIL_BYTES)..]);
+    let checked = check.feed(object, &text).and_then(|()| check.finish(object, is_whole, tail));
     checked.map_err(|error| inside(error, Some(codecs)))?;
     Ok((text, is_whole))
 }
