@@ -2,6 +2,7 @@
 
 use super::area::{StagingArea, refused};
 use super::ranges::PinnedObject;
+use super::signature::TAIL_BYTES;
 use super::sink::inside;
 use super::text_check::{ExpectedText, TextCheck};
 use crate::error::{Error, ErrorKind, Result};
@@ -81,7 +82,8 @@ pub(crate) async fn first_text(
     }
     let codecs = source.codecs();
     let mut check = TextCheck::new(expected_text);
-    let checked = check.feed(object, &text).and_then(|()| check.finish(object, has_ended, None));
+    let tail = has_ended.then(|| &text[text.len().saturating_sub(TAIL_BYTES)..]);
+    let checked = check.feed(object, &text).and_then(|()| check.finish(object, has_ended, tail));
     checked.map_err(|error| inside(error, codecs))?;
     Ok(FirstText { text, is_whole: has_ended, codecs })
 }

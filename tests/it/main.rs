@@ -187,6 +187,9 @@ fn trial(name: String, test: impl FnOnce() -> BoxedTest + Send + 'static) -> Tri
         "S3_TO_MYSQL_TEST_STORE_CASES",
         "S3_TO_MYSQL_TEST_PACKET_CASES",
         "S3_TO_MYSQL_TEST_VALUE_CASES",
+        "S3_TO_MYSQL_TEST_PACKER_FLIPS",
+        "S3_TO_MYSQL_TEST_JSON_CASES",
+        "S3_TO_MYSQL_TEST_MEMORY_MIB",
     ]
     .into_iter()
     .any(|name| std::env::var_os(name).is_some());

@@ -194,7 +194,7 @@ struct Damaged {
 }
 
 /// The number of objects that one run loads.
-const OBJECTS_PER_RUN: usize = 2000;
+const OBJECTS_PER_RUN: usize = 200;
 
 #[apply(load_test)]
 async fn a_damaged_object_fails_or_gives_the_rows_of_the_plain_one(env: TestEnv) -> Result<()> {
