@@ -157,8 +157,8 @@ async fn a_second_signal_ends_a_run_whose_server_is_frozen(env: TestEnv) -> Resu
     Ok(())
 }
 
-/// The system accepts connections in place of a frozen server, so a login waits for its greeting, or
-/// for the answer to the name.
+/// The system accepts connections in place of a frozen server, so a login waits for its greeting
+/// or for the answer to the name.
 #[apply(load_test)]
 async fn a_second_signal_ends_a_run_whose_server_is_frozen_during_a_login(
     env: TestEnv,
