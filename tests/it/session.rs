@@ -11,7 +11,7 @@ use crate::support::program::{BUCKET, Ended, TestEnv, finish};
 use crate::support::servers::{Schema, Server, ServerKind};
 use crate::throttle::Replicated;
 use crate::worst_variables::{
-    FREE, FREE_ON_MYSQL, NEEDS_PRIVILEGE, PRIVILEGED, SESSION_ONLY, WORST,
+    FREE, FREE_ON_MYSQL, LEFT, NEEDS_PRIVILEGE, PRIVILEGED, SESSION_ONLY, WORST,
 };
 
 const ROWS: u32 = 300;
@@ -191,6 +191,70 @@ async fn the_worst_global_variables_change_nothing(env: TestEnv) -> Result<()> {
     spoiled.restore_globals().await?;
     loaded?;
     spoiled.ensure_loaded(&schema).await
+}
+
+/// The variables that the program does not pin, each with a bad value, and all switches of the
+/// optimizer that can be turned off.
+#[apply(load_test)]
+async fn variables_that_are_left_to_the_server_change_nothing(env: TestEnv) -> Result<()> {
+    let mut spoiled = Spoiled::new(env, &[]).await?;
+    let mut conn = spoiled.server.root().await?;
+    let names: Vec<(String, String)> = conn.query("SHOW GLOBAL VARIABLES").await?;
+    conn.disconnect().await?;
+    let value = |name: &str| names.iter().find(|(it, _)| it == name).map(|(_, value)| value);
+    spoiled.worst = LEFT.iter().copied().filter(|(name, _)| value(name).is_some()).collect();
+    ensure!(spoiled.worst.len() > 30, "{:?}", spoiled.worst);
+    let switches = value("optimizer_switch").context("no switches")?;
+    let off: Vec<String> = switches
+        .split(',')
+        .filter_map(|switch| switch.strip_suffix("=on"))
+        // Some algorithm must be left to a subquery.
+        .filter(|switch| *switch != "in_to_exists")
+        .map(|switch| format!("{switch}=off"))
+        .collect();
+    let schema = spoiled.prepare().await?;
+    spoiled.spoil_globals().await?;
+    spoiled.run(vec![format!("SET GLOBAL optimizer_switch = '{}'", off.join(","))]).await?;
+    spoiled.load_all(&schema).await?;
+    spoiled.ensure_loaded(&schema).await
+}
+
+/// The administrator decides if replaced parents run the triggers of child tables. Only MySQL has
+/// the variable; MariaDB runs none. The rows are the same.
+#[apply(load_test)]
+async fn the_server_decides_if_replaced_parents_run_triggers_of_child_tables(
+    env: TestEnv,
+) -> Result<()> {
+    let server = Server::start(env.server.kind(), &[])?;
+    env.put("1", "2\t1\t9\n")?;
+    let values: &[u64] = if server.kind() == ServerKind::Mysql { &[0, 1] } else { &[0] };
+    for &is_on in values {
+        let schema = server.schema().await?;
+        for sql in [
+            "CREATE TABLE parent (id INT PRIMARY KEY, u INT UNIQUE, v INT)",
+            "CREATE TABLE child (p INT, FOREIGN KEY (p) REFERENCES parent (id) ON DELETE CASCADE)",
+            "CREATE TABLE deleted (p INT)",
+            "CREATE TRIGGER record AFTER DELETE ON child FOR EACH ROW \
+             INSERT INTO deleted VALUES (OLD.p)",
+            "INSERT INTO parent VALUES (1, 1, 1)",
+            "INSERT INTO child VALUES (1)",
+        ] {
+            schema.exec(sql).await?;
+        }
+        if server.kind() == ServerKind::Mysql {
+            schema.exec(&format!("SET GLOBAL enable_cascade_triggers = {is_on}")).await?;
+        }
+        let args = ["load", "s3://etl/1", "--table", "parent", "--on-duplicate", "replace"];
+        let mut command = env.command(args);
+        finish(command.env("DATABASE_URL", schema.url()).spawn()?).await?.expect(0)?;
+        let parents: Vec<(u32, u32, u32)> = schema.query("SELECT * FROM parent").await?;
+        ensure!(parents == [(2, 1, 9)], "{is_on}: {parents:?}");
+        let counts: (u64, u64) = schema
+            .query_one("SELECT (SELECT COUNT(*) FROM child), (SELECT COUNT(*) FROM deleted)")
+            .await?;
+        ensure!(counts == (0, is_on), "{is_on}: {counts:?}");
+    }
+    Ok(())
 }
 
 #[apply(load_test)]

@@ -157,6 +157,53 @@ async fn a_second_signal_ends_a_run_whose_server_is_frozen(env: TestEnv) -> Resu
     Ok(())
 }
 
+/// The system accepts connections in place of a frozen server, so a login waits for its greeting
+/// or for the answer to the name.
+#[apply(load_test)]
+async fn a_second_signal_ends_a_run_whose_server_is_frozen_during_a_login(
+    env: TestEnv,
+) -> Result<()> {
+    let server = Server::start(env.server.kind(), &[])?;
+    let sums = put_objects(&env)?;
+    // The first login is the preflight's, the later ones are those of the ledger and the loads.
+    for (what, skip, step) in [
+        ("first greeting", 0, Step::Connect),
+        ("first answer", 0, Step::Login),
+        ("second greeting", 1, Step::Connect),
+        ("second answer", 1, Step::Login),
+        ("third greeting", 2, Step::Connect),
+        ("third answer", 2, Step::Login),
+    ] {
+        let schema = server.schema().await?;
+        schema.exec(&hive::create_table("t")).await?;
+        let proxy = Proxy::start(server.port()).await?;
+        let reached = proxy.after(skip, step, Break::Hold);
+        // A login alone may take this long.
+        let patient = ["--connect-timeout", "10m", "--load-concurrency", "2", "--no-batch"];
+        let mut child = load(&env, &schema, proxy.port(), &patient).spawn()?;
+        reached.wait().await.context(what)?;
+        let frozen = Frozen::new(&server)?;
+        reached.release();
+        let began = Instant::now();
+        signal(&child, "INT")?;
+        // The first signal may end the run already.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        if child.try_wait()?.is_none() {
+            signal(&child, "INT")?;
+        }
+        let status = tokio::time::timeout(Duration::from_secs(20), child.wait()).await;
+        let elapsed = began.elapsed();
+        drop(frozen);
+        let status = status.with_context(|| format!("{what}: it did not end"))??;
+        ensure!(status.code() == Some(130), "{what}: {status}");
+        ensure!(elapsed < Duration::from_secs(12), "{what}: {elapsed:?}");
+        let rerun = load(&env, &schema, server.port(), &[]).spawn()?;
+        finish(rerun).await?.expect(0).context(what)?;
+        ensure_loaded_once(&schema, sums).await.context(what)?;
+    }
+    Ok(())
+}
+
 /// The connection that reaches the step hears nothing any more, and the server hears nothing of it.
 /// Other connections work.
 #[apply(load_test)]

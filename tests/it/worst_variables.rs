@@ -94,6 +94,68 @@ pub(crate) const NEEDS_PRIVILEGE: &[(&str, &str)] = &[
     ("sql_generate_invisible_primary_key", "1"),
 ];
 
+/// Bad values of variables that the program leaves to the server, because none of them makes a
+/// difference to what it stores or understands.
+pub(crate) const LEFT: &[(&str, &str)] = &[
+    // Names of character sets that statements give themselves.
+    ("character_set_database", "latin1"),
+    ("character_set_filesystem", "latin1"),
+    ("character_set_server", "latin1"),
+    ("collation_database", "latin1_german2_ci"),
+    ("collation_server", "latin1_german2_ci"),
+    // Buffers, and the ways to a result.
+    ("big_tables", "1"),
+    ("bulk_insert_buffer_size", "0"),
+    ("eq_range_index_dive_limit", "1"),
+    ("expensive_subquery_limit", "0"),
+    ("histogram_generation_max_mem_size", "1000000"),
+    ("in_predicate_conversion_threshold", "2"),
+    ("internal_tmp_mem_storage_engine", "MEMORY"),
+    ("join_buffer_size", "128"),
+    ("join_cache_level", "0"),
+    ("low_priority_updates", "1"),
+    ("max_heap_table_size", "16384"),
+    ("max_length_for_sort_data", "4"),
+    ("max_seeks_for_key", "1"),
+    ("optimizer_max_sel_arg_weight", "0"),
+    ("optimizer_prune_level", "0"),
+    ("optimizer_search_depth", "1"),
+    ("optimizer_use_condition_selectivity", "1"),
+    ("query_cache_strip_comments", "1"),
+    ("query_cache_wlock_invalidate", "1"),
+    ("range_optimizer_max_mem_size", "1"),
+    ("read_buffer_size", "8192"),
+    ("read_rnd_buffer_size", "1"),
+    ("rowid_merge_buff_size", "0"),
+    ("sort_buffer_size", "32768"),
+    ("sql_buffer_result", "1"),
+    ("tmp_memory_table_size", "1024"),
+    ("tmp_table_size", "1024"),
+    ("use_stat_tables", "'PREFERABLY'"),
+    // How a table is kept, and how a change is made.
+    ("innodb_compression_default", "1"),
+    ("keep_files_on_create", "1"),
+    ("system_versioning_alter_history", "'KEEP'"),
+    // Locks and isolation: the program locks what it must not see change.
+    ("innodb_snapshot_isolation", "1"),
+    ("innodb_table_locks", "0"),
+    // What is logged, and for whom.
+    ("binlog_direct_non_transactional_updates", "1"),
+    ("binlog_row_image", "'MINIMAL'"),
+    ("long_query_time", "0"),
+    ("min_examined_row_limit", "1000000"),
+    ("progress_report_time", "1"),
+    // The forms of statements that the program does not send, or whose form it names.
+    ("enable_cascade_triggers", "1"),
+    ("explain_format", "'TREE'"),
+    ("explain_json_format_version", "2"),
+    ("information_schema_stats_expiry", "31536000"),
+    ("print_identified_with_as_hex", "1"),
+    ("restrict_fk_on_non_standard_key", "0"),
+    ("select_into_disk_sync", "1"),
+    ("xa_detach_on_prepare", "0"),
+];
+
 /// The variables that differ by nature, or that are left to the server.
 pub(crate) const FREE: &[&str] = &[
     // The connection, the clock and what was last inserted.

@@ -43,6 +43,8 @@ pub enum Step {
     LoadCommit,
     /// A connection is opened.
     Connect,
+    /// The client's answer to the greeting, with the name of the account, is about to be passed on.
+    Login,
 }
 
 /// The action at a step. At [`Step::InfileBytes`] only `Cut`, `Hold` and `Watch` are possible.
@@ -349,6 +351,7 @@ impl Connection {
         mut answer: watch::Receiver<bool>,
     ) -> Result<()> {
         let mut progress = Progress::default();
+        let mut is_login = true;
         loop {
             let mut header = [0; 4];
             client.read_exact(&mut header).await?;
@@ -390,8 +393,10 @@ impl Connection {
                 Step::LoadCommit => {
                     progress.loaded && statement.as_ref().is_some_and(|text| text == b"COMMIT")
                 }
+                Step::Login => is_login,
                 Step::Connect => false,
             });
+            is_login = false;
             if statement.as_ref().is_some_and(|text| text == b"COMMIT" || text == b"ROLLBACK") {
                 progress.loaded = false;
             }
