@@ -81,14 +81,14 @@ const LAYERS: &[(&str, &str)] = &[
     ),
     (
         "config",
-        "choices dialect ledger load_data metrics mysql pipeline policy preflight rejects report retry \
-         s3_uri settings source sql_text staging throttle units values",
+        "choices dialect ledger load_data metrics mysql pipeline policy preflight rejects report \
+         retry s3_uri settings source sql_text staging throttle units values",
     ),
     (
         "commands",
-        "check choices config dialect error exit_code ledger limits metrics mysql object pipeline policy preflight \
-         printable progress rejects report retry s3_uri shutdown small_file source sql_text staging \
-         terminal throttle verify",
+        "check choices config dialect error exit_code ledger limits metrics mysql object pipeline \
+         policy preflight printable progress rejects report retry s3_uri shutdown small_file \
+         source sql_text staging terminal throttle verify",
     ),
     ("cli", "commands config exit_code printable settings small_file units"),
 ];
@@ -175,7 +175,9 @@ fn only_the_layer_mysql_uses_the_drivers_connection() -> Result<()> {
 fn only_the_folder_source_s3_imports_the_aws_sdk() -> Result<()> {
     let mut users = BTreeSet::new();
     for file in Sources::read(Path::new("src"))?.files() {
-        if std::fs::read_to_string(Path::new("src").join(file))?.contains("aws_") {
+        // The cryptography of TLS has a similar name.
+        let text = std::fs::read_to_string(Path::new("src").join(file))?.replace("aws_lc_rs", "");
+        if text.contains("aws_") {
             users.insert(file.to_owned());
         }
     }
