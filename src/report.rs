@@ -15,7 +15,9 @@ mod job_end;
 mod line_file;
 mod markdown;
 mod notes;
+mod object_line;
 mod options;
+mod outcome;
 mod part;
 mod run_end;
 mod run_facts;
@@ -30,6 +32,7 @@ pub use document::{CheckTotals, LoadTotals};
 pub use job_end::JobEnd;
 pub use line_file::Upload;
 pub use options::OutputConfig;
+pub use outcome::Outcome;
 pub use part::{EndedPart, PartStatus};
 pub use run_end::{CheckEnd, CreatedTable, RunEnd};
 pub use run_facts::RunFacts;
@@ -43,68 +46,20 @@ use crate::choices::{FailOn, ReportOnly};
 use crate::dialect::ObjectFormat;
 use crate::error::{Error, Result};
 use crate::load_data::LoadStats;
-use crate::object::{Object, shown_uri};
+use crate::object::shown_uri;
 use crate::s3_uri::key_line;
-use crate::staging;
 use crate::terminal::{FOR_PROGRAMS, Paint, SummaryStyle};
-use crate::unpack::Codecs;
 pub(crate) use causes::counted;
 use causes::{Causes, Finding, Verdict};
 use checked::CheckReport;
 use destination::fill_path;
-use document::{
-    ErrorFields, JobFields, LoadSummary, LoadedFields, ObjectLine, ObjectStatus, PartLine,
-    TimeFields, VerifiedAs, to_line,
-};
+use document::{ErrorFields, JobFields, LoadSummary, ObjectLine, VerifiedAs, to_line};
 use line_file::LineFile;
 use markdown::Page;
 use notes::Notes;
+use part::PartLine;
 use run_end::LoadReport;
 use table::SummaryTable;
-
-/// The outcome of one object.
-#[derive(Debug)]
-pub enum Outcome {
-    Loaded {
-        object: Object,
-        stats: Box<LoadStats>,
-        verified: staging::Integrity,
-        /// The codecs of a packed object.
-        codecs: Option<Codecs>,
-        /// True if the ledger recorded the object as loaded, and `--force` loaded it again.
-        again: bool,
-        attempts: u32,
-        timing: Timing,
-    },
-    /// `check` assessed the object, without loading it.
-    Checked {
-        object: Object,
-        checked: Box<Checked>,
-        verified: staging::Integrity,
-        /// The codecs of a packed object.
-        codecs: Option<Codecs>,
-        attempts: u32,
-        timing: Timing,
-    },
-    /// An earlier run loaded the object, or another run did so in the meantime.
-    AlreadyLoaded { object: Object },
-    /// The object was loaded with other content, which is to stay.
-    SkippedChanged { object: Object },
-    /// Somebody has acknowledged that the object cannot be loaded, and it has not changed since.
-    Acknowledged { object: Object },
-    Failed {
-        bucket: String,
-        key: String,
-        object: Option<Object>,
-        /// True if an earlier run failed to load the same content.
-        is_known: bool,
-        error: Error,
-        attempts: u32,
-        timing: Timing,
-    },
-    /// The object was listed, but the run ended first.
-    NotReached { object: Object },
-}
 
 impl LoadTotals {
     fn add(&mut self, stats: &LoadStats) {
@@ -462,82 +417,4 @@ fn log_failure(what: &str, object: &str, error: &Error) {
         "{what}: {}",
         error.one_line()
     );
-}
-
-impl<'a> ObjectLine<'a> {
-    fn new(outcome: &'a Outcome, format: ObjectFormat) -> Self {
-        match outcome {
-            Outcome::Loaded { object, stats, verified, codecs, again, attempts, timing } => Self {
-                codec: codecs.map(|codecs| codecs.to_string()),
-                rows: Some(stats.loaded.rows),
-                attempts: *attempts,
-                seconds: Some(timing.elapsed.as_secs_f64()),
-                times: TimeFields::new(timing),
-                loaded: Some(LoadedFields::new(stats, *verified, *again)),
-                ..Self::untouched(ObjectStatus::Loaded, object, format)
-            },
-            Outcome::Checked { object, checked, verified, codecs, attempts, timing } => Self {
-                codec: codecs.map(|codecs| codecs.to_string()),
-                rows: Some(checked.rows),
-                attempts: *attempts,
-                seconds: Some(timing.elapsed.as_secs_f64()),
-                times: TimeFields::new(timing),
-                error: checked::error(checked),
-                checked: Some(checked::fields(checked, *verified)),
-                ..Self::untouched(ObjectStatus::Checked, object, format)
-            },
-            Outcome::Failed { bucket, key, object, is_known, error, attempts, timing } => Self {
-                new: Some(!is_known),
-                status: ObjectStatus::Failed,
-                bucket,
-                key,
-                etag: object.as_ref().map(|object| object.etag.as_str()),
-                size_bytes: object.as_ref().map(|object| object.size_bytes),
-                format: format.into(),
-                codec: None,
-                rows: None,
-                attempts: *attempts,
-                seconds: Some(timing.elapsed.as_secs_f64()),
-                times: TimeFields::new(timing),
-                error: Some(ErrorFields {
-                    rows: Some(error.bad_rows().iter().map(Into::into).collect()),
-                    ..ErrorFields::new(error)
-                }),
-                loaded: None,
-                checked: None,
-            },
-            Outcome::AlreadyLoaded { object } => {
-                Self::untouched(ObjectStatus::AlreadyLoaded, object, format)
-            }
-            Outcome::SkippedChanged { object } => {
-                Self::untouched(ObjectStatus::SkippedChanged, object, format)
-            }
-            Outcome::Acknowledged { object } => {
-                Self::untouched(ObjectStatus::Acknowledged, object, format)
-            }
-            Outcome::NotReached { object } => {
-                Self::untouched(ObjectStatus::NotReached, object, format)
-            }
-        }
-    }
-
-    fn untouched(status: ObjectStatus, object: &'a Object, format: ObjectFormat) -> Self {
-        Self {
-            status,
-            bucket: &object.bucket,
-            key: &object.key,
-            etag: Some(&object.etag),
-            size_bytes: Some(object.size_bytes),
-            format: format.into(),
-            codec: None,
-            rows: None,
-            new: None,
-            attempts: 0,
-            seconds: None,
-            times: TimeFields::default(),
-            error: None,
-            loaded: None,
-            checked: None,
-        }
-    }
 }

@@ -17,7 +17,7 @@ use crate::ledger::{Finished, Job, Ledger, RunTotals};
 use crate::pipeline::{PipelineResult, Prepared, run, split_object};
 use crate::policy::Mode;
 use crate::progress::Progress;
-use crate::report::{JobEnd, LoadTotals, RunEnd};
+use crate::report::{JobEnd, LoadTotals, Report, RunEnd};
 use crate::shutdown::Signals;
 use crate::source::S3;
 use crate::terminal::{FOR_PROGRAMS, Terminal};
@@ -51,7 +51,7 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
                 .end_before_it_began(
                     problems,
                     |report, end| report.write_end(&end),
-                    |report, end| report.end_texts(end),
+                    Report::end_texts,
                 )
                 .await;
             let ended = EndedRun::before_it_began(started_at, result.exit_code);

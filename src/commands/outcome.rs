@@ -195,7 +195,7 @@ impl OpenRun {
     pub(super) async fn publish(&mut self) -> Vec<Error> {
         let (upload, mut errors) = self.report.publish();
         if let Some(upload) = upload {
-            let uploading = upload_report(&upload, &self.uploads_by);
+            let uploading = Box::pin(upload_report(&upload, &self.uploads_by));
             let uploaded = self.shutdown.abandoning.run_until_cancelled(uploading).await;
             let stopped =
                 || Err(Error::new(ErrorKind::Usage, "the run was stopped before it was uploaded"));

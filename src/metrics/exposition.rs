@@ -18,7 +18,7 @@ type Seconds = Gauge<f64, AtomicU64>;
 type Count = Gauge<u64, AtomicU64>;
 type Counts = Family<Vec<(String, String)>, Count>;
 
-/// What the metrics tell about the last run.
+/// The facts that the metrics tell about the last run.
 #[derive(Clone, Debug)]
 pub struct RunMetrics {
     /// The table, as `database.table`.
@@ -47,7 +47,7 @@ pub struct ObjectCounts {
     pub already_loaded: u64,
     pub skipped_changed: u64,
     pub failed: u64,
-    /// Those that no earlier run failed to load.
+    /// The number of them that no earlier run failed to load.
     pub failed_new: u64,
     pub not_reached: u64,
 }
@@ -56,7 +56,7 @@ impl RunMetrics {
     /// Returns the metrics as text.
     ///
     /// # Errors
-    /// None are known: writing to a text does not fail.
+    /// The error of writing to a text, which does not occur.
     pub fn text(&self, labels: &[Label]) -> Result<String, std::fmt::Error> {
         let target = [("target".into(), self.target.clone().into())];
         let labels =

@@ -10,8 +10,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::job_end::JobEnd;
-use super::part::{EndedPart, PartStatus};
-use super::timing::{Timing, shown_time};
+use super::timing::TimeFields;
 use crate::error::{BadRow, Error, ErrorKind, RawRow};
 use crate::load_data::LoadStats;
 use crate::printable::escape_json;
@@ -56,90 +55,6 @@ pub(super) struct ObjectLine<'a> {
     pub(super) loaded: Option<LoadedFields<'a>>,
     #[serde(flatten)]
     pub(super) checked: Option<CheckedFields<'a>>,
-}
-
-/// The times of an object or part, from which a timeline can be drawn.
-#[derive(Debug, Default, Serialize)]
-pub(super) struct TimeFields {
-    /// The start of the download, as RFC 3339 in UTC. `null` if the object was not tried.
-    pub(super) started_at: Option<String>,
-    /// The seconds of the download and of the check of the rows. This and the next three are `null`
-    /// for a stage that was not reached, and for an object that was loaded in parts, because each
-    /// part has its own.
-    pub(super) download_seconds: Option<f64>,
-    /// The seconds that the staged rows waited for a connection.
-    pub(super) wait_seconds: Option<f64>,
-    /// The seconds of the statements before COMMIT, with all retries.
-    pub(super) load_seconds: Option<f64>,
-    /// The seconds of COMMIT. `null` also if the connection was lost in it.
-    pub(super) commit_seconds: Option<f64>,
-    /// The number of the connection that loaded it, from 1 to `--load-concurrency`.
-    pub(super) connection: Option<u32>,
-    /// The number of objects that the same transaction loaded. They have the same times of load and
-    /// commit.
-    pub(super) objects_in_transaction: Option<u32>,
-}
-
-impl TimeFields {
-    pub(super) fn new(timing: &Timing) -> Self {
-        let seconds = |time: Option<std::time::Duration>| time.map(|time| time.as_secs_f64());
-        Self {
-            started_at: Some(shown_time(timing.started_at)),
-            download_seconds: seconds(timing.download),
-            wait_seconds: seconds(timing.wait),
-            load_seconds: seconds(timing.load),
-            commit_seconds: seconds(timing.commit),
-            connection: timing.connection,
-            objects_in_transaction: timing.objects_in_transaction,
-        }
-    }
-}
-
-/// The line of one part of an object that is loaded in parts. The line of the object follows, when
-/// all of its parts have ended.
-#[derive(Debug, Serialize)]
-#[serde(tag = "type", rename = "part")]
-pub(super) struct PartLine<'a> {
-    /// The outcome of the part.
-    pub(super) status: PartStatus,
-    /// The object's bucket.
-    pub(super) bucket: &'a str,
-    /// The object's whole key.
-    pub(super) key: &'a str,
-    /// The `ETag` as listed, with its quotes.
-    pub(super) etag: &'a str,
-    /// The number of the part, from 0.
-    pub(super) part: u32,
-    /// The place in the object's text at which the part begins, in bytes.
-    pub(super) offset: u64,
-    /// The size of the part's text in bytes.
-    pub(super) size_bytes: u64,
-    /// The number of data rows in the part.
-    pub(super) rows: u64,
-    /// The number of attempts to load it, including the first.
-    pub(super) attempts: u32,
-    /// The seconds from the start of the download to the end of everything.
-    pub(super) seconds: f64,
-    #[serde(flatten)]
-    pub(super) times: TimeFields,
-}
-
-impl<'a> PartLine<'a> {
-    pub(super) fn new(part: &'a EndedPart) -> Self {
-        Self {
-            status: part.status,
-            bucket: &part.object.bucket,
-            key: &part.object.key,
-            etag: &part.object.etag,
-            part: part.number,
-            offset: part.offset,
-            size_bytes: part.size_bytes,
-            rows: part.rows,
-            attempts: part.attempts,
-            seconds: part.timing.elapsed.as_secs_f64(),
-            times: TimeFields::new(&part.timing),
-        }
-    }
 }
 
 /// The outcome of an object.

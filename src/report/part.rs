@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::timing::Timing;
+use super::timing::{TimeFields, Timing};
 use crate::object::Object;
 
 /// A part of a split object that has ended. The object itself ends after its parts.
@@ -29,4 +29,51 @@ pub enum PartStatus {
     AlreadyLoaded,
     /// It could not be loaded. The line of the object says why.
     Failed,
+}
+
+/// The line of one part of an object that is loaded in parts. The line of the object follows, when
+/// all of its parts have ended.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename = "part")]
+pub(super) struct PartLine<'a> {
+    /// The outcome of the part.
+    pub(super) status: PartStatus,
+    /// The object's bucket.
+    pub(super) bucket: &'a str,
+    /// The object's whole key.
+    pub(super) key: &'a str,
+    /// The `ETag` as listed, with its quotes.
+    pub(super) etag: &'a str,
+    /// The number of the part, from 0.
+    pub(super) part: u32,
+    /// The place in the object's text at which the part begins, in bytes.
+    pub(super) offset: u64,
+    /// The size of the part's text in bytes.
+    pub(super) size_bytes: u64,
+    /// The number of data rows in the part.
+    pub(super) rows: u64,
+    /// The number of attempts to load it, including the first.
+    pub(super) attempts: u32,
+    /// The seconds from the start of the download to the end of everything.
+    pub(super) seconds: f64,
+    #[serde(flatten)]
+    pub(super) times: TimeFields,
+}
+
+impl<'a> PartLine<'a> {
+    pub(super) fn new(part: &'a EndedPart) -> Self {
+        Self {
+            status: part.status,
+            bucket: &part.object.bucket,
+            key: &part.object.key,
+            etag: &part.object.etag,
+            part: part.number,
+            offset: part.offset,
+            size_bytes: part.size_bytes,
+            rows: part.rows,
+            attempts: part.attempts,
+            seconds: part.timing.elapsed.as_secs_f64(),
+            times: TimeFields::new(&part.timing),
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use serde::Serialize;
 
 /// A stage of an object or part on its way into the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +94,43 @@ impl Timing {
             commit: None,
             connection: None,
             objects_in_transaction: None,
+        }
+    }
+}
+
+/// The times of an object or part, from which a timeline can be drawn.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct TimeFields {
+    /// The start of the download, as RFC 3339 in UTC. `null` if the object was not tried.
+    pub(super) started_at: Option<String>,
+    /// The seconds of the download and of the check of the rows. This and the next three are `null`
+    /// for a stage that was not reached, and for an object that was loaded in parts, because each
+    /// part has its own.
+    pub(super) download_seconds: Option<f64>,
+    /// The seconds that the staged rows waited for a connection.
+    pub(super) wait_seconds: Option<f64>,
+    /// The seconds of the statements before COMMIT, with all retries.
+    pub(super) load_seconds: Option<f64>,
+    /// The seconds of COMMIT. `null` also if the connection was lost in it.
+    pub(super) commit_seconds: Option<f64>,
+    /// The number of the connection that loaded it, from 1 to `--load-concurrency`.
+    pub(super) connection: Option<u32>,
+    /// The number of objects that the same transaction loaded. They have the same times of load and
+    /// commit.
+    pub(super) objects_in_transaction: Option<u32>,
+}
+
+impl TimeFields {
+    pub(super) fn new(timing: &Timing) -> Self {
+        let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
+        Self {
+            started_at: Some(shown_time(timing.started_at)),
+            download_seconds: seconds(timing.download),
+            wait_seconds: seconds(timing.wait),
+            load_seconds: seconds(timing.load),
+            commit_seconds: seconds(timing.commit),
+            connection: timing.connection,
+            objects_in_transaction: timing.objects_in_transaction,
         }
     }
 }

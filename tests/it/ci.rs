@@ -1,4 +1,4 @@
-//! What a run shows on the pages of CI systems.
+//! The summary and the annotations of a run on the pages of CI systems.
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -100,13 +100,11 @@ async fn a_summary_file_is_replaced_and_one_that_cannot_be_written_is_a_warning(
 #[apply(load_test)]
 async fn annotations_are_few_and_stay_out_of_a_log_in_json(env: TestEnv) -> Result<()> {
     create_table(&env).await?;
-    let mut rows = String::from("1\tx\n");
     for (key, row) in
         ["a\tx\n", "1\n", "1\tx\ty\n", "1\t123456789012345678901\n", "1\t\\N\n", "99999999999\tx\n"]
             .iter()
             .enumerate()
     {
-        rows.push_str(row);
         env.put(&format!("in/{key}"), *row)?;
     }
     let ended = step(&env, 3, &["load", "s3://etl/in/", "--table", "t"]).await?;

@@ -126,7 +126,8 @@ async fn objects_that_share_a_transaction_have_the_same_times_of_load_and_commit
     env: TestEnv,
 ) -> Result<()> {
     create_table(&env).await?;
-    for key in ["a", "b", "c"] {
+    // Even a busy machine stages some of this many without a pause.
+    for key in 0..12 {
         env.put(&format!("in/{key}"), "1\tx\n")?;
     }
     let report = env.path("report").display().to_string();
@@ -137,12 +138,18 @@ async fn objects_that_share_a_transaction_have_the_same_times_of_load_and_commit
     let run = lines.pop().context("an empty report")?;
     for line in &lines {
         expect_stages(line, &run)?;
-        ensure!(line["objects_in_transaction"] == 3 && line["connection"] == 1, "{lines:#?}");
-        ensure!(line["commit_seconds"] == lines[0]["commit_seconds"], "{lines:#?}");
-        let difference = seconds(line, "load_seconds")? - seconds(&lines[0], "load_seconds")?;
-        ensure!(difference.abs() < 0.001, "{lines:#?}");
+        ensure!(line["connection"] == 1, "{line:#}");
+        // No two transactions take the same nanoseconds.
+        let of_it = lines.iter().filter(|other| other["commit_seconds"] == line["commit_seconds"]);
+        let of_it: Vec<&Value> = of_it.collect();
+        ensure!(line["objects_in_transaction"] == of_it.len(), "{lines:#?}");
+        for other in of_it {
+            let difference = seconds(line, "load_seconds")? - seconds(other, "load_seconds")?;
+            ensure!(difference.abs() < 0.01, "{lines:#?}");
+        }
     }
-    ensure!(lines.len() == 3, "{lines:#?}");
+    let most = lines.iter().filter_map(|line| line["objects_in_transaction"].as_u64()).max();
+    ensure!(lines.len() == 12 && most >= Some(2), "{lines:#?}");
     Ok(())
 }
 

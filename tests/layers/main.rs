@@ -176,7 +176,9 @@ fn only_the_layer_mysql_uses_the_drivers_connection() -> Result<()> {
 fn only_the_folder_source_s3_imports_the_aws_sdk() -> Result<()> {
     let mut users = BTreeSet::new();
     for file in Sources::read(Path::new("src"))?.files() {
-        if std::fs::read_to_string(Path::new("src").join(file))?.contains("aws_") {
+        // The cryptography of TLS has a similar name.
+        let text = std::fs::read_to_string(Path::new("src").join(file))?.replace("aws_lc_rs", "");
+        if text.contains("aws_") {
             users.insert(file.to_owned());
         }
     }
