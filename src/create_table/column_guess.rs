@@ -349,7 +349,8 @@ impl ColumnGuess {
     fn absent(&self) -> String {
         let absent = [(self.empties, "empty"), (self.nulls, "NULL")];
         let absent = absent.iter().filter(|(number, _)| *number > 0);
-        absent.map(|(number, word)| format!(", {} {word}", HumanCount(*number))).collect()
+        let absent = absent.map(|(number, word)| format!(", {} {word}", HumanCount(*number)));
+        absent.collect::<Vec<_>>().concat()
     }
 }
 

@@ -45,7 +45,7 @@ pub(super) async fn stage_parts(
     let end_of_text = if split.form.is_plain() { object_bytes } else { u64::MAX };
     let plan = plan_of(context, split, part_size_bytes, &known);
     let Some(head) = head_of(pinned, split, &plan, &known).await? else { return Ok(None) };
-    let mut stager = GapStager {
+    let mut gap_stager = GapStager {
         pinned,
         split,
         plan,
@@ -58,11 +58,11 @@ pub(super) async fn stage_parts(
     };
     let gaps = gaps(&known, end_of_text);
     for (index, gap) in gaps.iter().enumerate() {
-        if stager.stage(gap, index + 1 == gaps.len()).await? == GapOutcome::Stopped {
+        if gap_stager.stage(gap, index + 1 == gaps.len()).await? == GapOutcome::Stopped {
             return Ok(None);
         }
     }
-    Ok(Some(stager.result))
+    Ok(Some(gap_stager.result))
 }
 
 fn plan_of(context: &Context, split: &Split, part_size_bytes: u64, known: &[Part]) -> PartPlan {
@@ -167,7 +167,7 @@ impl GapStager<'_> {
             }
             watch.end(Stage::Download);
             let (split, ended) = (Arc::clone(self.split), self.ended.clone());
-            let ready = ReadyPart { watch, split, staged, part, ended };
+            let ready = ReadyPart { split, staged, part, watch, ended };
             // The workers outlive the downloads, so only a dead worker leaves a part behind.
             if self.staged.send(Ready::Part(ready)).await.is_err() {
                 return Ok(GapOutcome::Stopped);

@@ -69,9 +69,8 @@ pub(crate) async fn find(
     conn.query_drop("SET SESSION sql_mode = ''").await.map_err(failed)?;
     if !is_json {
         let name = option_identifier(first);
-        hint.push_str(&format!(
-            "; --partition-columns '{name}' takes it from keys with {name}=VALUE/"
-        ));
+        hint += "; --partition-columns ";
+        hint += &format!("'{name}' takes it from keys with {name}=VALUE/");
     }
     if has_trigger || schema.is_view() {
         hint.push_str("; MariaDB wants a value even if a trigger replaces it");

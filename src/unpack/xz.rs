@@ -53,11 +53,11 @@ impl Xz {
         }
         // Without the flag, bytes that no checksum covers would pass as verified.
         let stream = Stream::new_stream_decoder(self.memory_bytes, TELL_UNSUPPORTED_CHECK);
-        self.stream = Some(stream.map_err(|error| self.trouble_of(&error))?);
+        self.stream = Some(stream.map_err(|error| self.trouble_of(error))?);
         Ok(Progress::default())
     }
 
-    fn trouble_of(&self, error: &Error) -> Trouble {
+    fn trouble_of(&self, error: Error) -> Trouble {
         match error {
             Error::Format if !self.is_first => FOREIGN,
             Error::MemLimit => {
@@ -98,7 +98,7 @@ impl Decode for Xz {
             }
             Ok(_) => {}
             Err(error) => {
-                let trouble = self.trouble_of(&error);
+                let trouble = self.trouble_of(error);
                 // Nothing but a limit on memory can be mended.
                 if !matches!(trouble, Trouble::NeedsMemory(_)) {
                     self.trouble = Some(trouble.clone());

@@ -188,7 +188,7 @@ impl RowRules {
 
 /// Returns the usual type of a column for the value that the text begins with.
 fn usual_type(value: &str) -> &'static str {
-    let end = value.find(|letter| matches!(letter, ',' | '}' | ']')).unwrap_or(value.len());
+    let end = value.find([',', '}', ']']).unwrap_or(value.len());
     match value.as_bytes().first() {
         Some(b'{' | b'[') => "JSON",
         _ if value[..end].trim().parse::<i64>().is_ok() => "BIGINT",
