@@ -110,7 +110,7 @@ pub struct Report {
     run: RunFacts,
     lines: LineFile,
     failed_keys: LineFile,
-    report_only: ReportOnly,
+    only: ReportOnly,
     format: ObjectFormat,
     totals: LoadTotals,
     check_totals: CheckTotals,
@@ -169,7 +169,7 @@ impl Report {
         Ok(Self {
             lines: create("--report", report.as_ref())?,
             failed_keys: create("--failed-keys", failed_keys.as_ref())?,
-            report_only: config.report_only,
+            only: config.report_only,
             run,
             format: config.format,
             totals: LoadTotals::default(),
@@ -264,7 +264,7 @@ impl Report {
             }
         };
         let is_left_out =
-            self.report_only == ReportOnly::New && matches!(outcome, Outcome::AlreadyLoaded { .. });
+            self.only == ReportOnly::New && matches!(outcome, Outcome::AlreadyLoaded { .. });
         if !self.lines.is_open() || is_left_out {
             return kept;
         }

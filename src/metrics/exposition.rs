@@ -163,12 +163,12 @@ fn unix_seconds(time: Timestamp) -> f64 {
 pub fn last_success(text: &str, target: &str) -> Option<f64> {
     let target = target.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
     let start = format!("{PREFIX}_{LAST_SUCCESS}{{target=\"{target}\"");
-    let values = text.lines().filter_map(|line| {
+    let mut values = text.lines().filter_map(|line| {
         let rest = line.strip_prefix(start.as_str())?;
         // The value of another label may hold anything, but the number comes last.
         rest.rsplit(' ').next()?.parse::<f64>().ok()
     });
-    values.filter(|value| value.is_finite()).next_back()
+    values.rfind(|value| value.is_finite())
 }
 
 #[cfg(test)]

@@ -84,7 +84,8 @@ fn group(target: &str, labels: &[Label]) -> String {
     let target = URL_SAFE_NO_PAD.encode(target);
     let mut path = format!("/metrics/job/s3-to-mysql/target@base64/{target}");
     for Label { name, value } in labels {
-        path += &format!("/{name}@base64/{}", URL_SAFE_NO_PAD.encode(value));
+        let value = URL_SAFE_NO_PAD.encode(value);
+        path.extend(["/", name, "@base64/", &value]);
     }
     path
 }
@@ -93,7 +94,7 @@ fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        text += &format!(": {cause}");
+        text.extend([": ", &cause.to_string()]);
         source = cause.source();
     }
     text

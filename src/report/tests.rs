@@ -164,7 +164,7 @@ fn report(path: Option<&Path>, style: SummaryStyle, outcomes: &[Outcome]) -> Rep
         format: ObjectFormat::Delimited,
         lines: LineFile::create("--report", to.as_ref(), "run", Path::new("/tmp")).unwrap(),
         failed_keys: LineFile::default(),
-        report_only: ReportOnly::All,
+        only: ReportOnly::All,
         totals: LoadTotals::default(),
         check_totals: CheckTotals::default(),
         causes: Causes::default(),
