@@ -59,19 +59,19 @@ pub(crate) async fn find(
         );
         return Ok(Unfilled { warning: Some(warning), problem: None });
     }
+    let name = option_identifier(first);
+    let by_key = if is_json {
+        String::new()
+    } else {
+        format!("; --partition-columns '{name}' takes it from keys with {name}=VALUE/")
+    };
     let mut hint = format!(
-        "list the fields in --columns, set a value with --set '{}=EXPRESSION', or give each \
-         column a DEFAULT in the table",
-        option_identifier(first)
+        "list the fields in --columns, set a value with --set '{name}=EXPRESSION', or give each \
+         column a DEFAULT in the table{by_key}"
     );
     let failed = |error: mysql_async::Error| classify(Phase::Connect, &what, &error);
     // Grants must be shown in backticks. After a problem, nothing else runs on this connection.
     conn.query_drop("SET SESSION sql_mode = ''").await.map_err(failed)?;
-    if !is_json {
-        let name = option_identifier(first);
-        hint += "; --partition-columns ";
-        hint += &format!("'{name}' takes it from keys with {name}=VALUE/");
-    }
     if has_trigger || schema.is_view() {
         hint.push_str("; MariaDB wants a value even if a trigger replaces it");
     } else if !schema.shows_triggers(conn, flavor).await.map_err(failed)? {
