@@ -1,10 +1,10 @@
-//! The metrics of a run: the file for node_exporter, and the push to a gateway.
+//! The metrics of a run: the file for `node_exporter`, and the push to a gateway.
 //!
 //! `scripts/check-metrics.sh` checks the same with Prometheus' own tools.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, ensure};
 use jiff::Timestamp;
@@ -136,7 +136,7 @@ impl Gateway {
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 if let Ok(request) = receive(stream, answer).await {
-                    seen.lock().expect("requests").push(request);
+                    seen.lock().unwrap_or_else(PoisonError::into_inner).push(request);
                 }
             }
         });
@@ -144,7 +144,7 @@ impl Gateway {
     }
 
     fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.requests.lock().expect("requests"))
+        std::mem::take(&mut self.requests.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -301,7 +301,7 @@ async fn a_report_on_standard_output_has_it_for_itself(env: TestEnv) -> Result<(
     // The summary in JSON is the last line of the report, and is not told twice.
     let ended = env.load_ending(3, "t", &["--report", "-", "--summary", "json"]).await?;
     ensure_whole(&ended.stdout, 2)?;
-    ensure!(!ended.stderr.contains("objects loaded") && !ended.stderr.contains("{"), "{ended}");
+    ensure!(!ended.stderr.contains("objects loaded") && !ended.stderr.contains('{'), "{ended}");
     let ended = env.run(&["check", "s3://etl/in/", "--table", "t", "--report", "-"]).await?;
     ended.expect(3)?;
     ensure_whole(&ended.stdout, 2)?;
