@@ -1,7 +1,7 @@
 //! The table holds what Python's reader of JSON makes of the same lines. It has decimals instead of
 //! floating point, and shares nothing with this project.
 //!
-//! The long form has more readers: DuckDB and orjson. Their decimals are floating point, so they
+//! The long form has more readers: `DuckDB` and orjson. Their decimals are floating point, so they
 //! are compared to 13 digits. A Python with both packages runs them:
 //!
 //! ```text
@@ -39,7 +39,7 @@ def records():
             yield orjson.loads(line.replace(b"1e999", b"1"))
 "#;
 
-/// Reads them as DuckDB does.
+/// Reads them as `DuckDB` does.
 const DUCKDB: &str = r#"
 import duckdb, tempfile
 def records():

@@ -8,7 +8,7 @@
 //! An ordinary run packs by libraries. The long form packs by commands, which Debian's packages
 //! `pigz tabix zstd xz-utils bzip2 pbzip2 lbzip2 lz4 7zip python3-snappy` hold, and flips as many
 //! bits of each object as it is told to. The `python3` of the path must have `python-snappy` of
-//! PyPI, because Debian's cannot write frames:
+//! `PyPI`, because Debian's cannot write frames:
 //!
 //! ```text
 //! export S3_TO_MYSQL_TEST_PACKER_FLIPS=200 S3_TO_MYSQL_TEST_PACKER_SEED=7
@@ -169,7 +169,8 @@ async fn whole_objects_give_the_rows_of_the_plain_one(env: TestEnv) -> Result<()
         load(&env, 0, &args).await?;
         let lines = env.report("report")?;
         for (number, packed) in all.iter().enumerate() {
-            let line = lines.iter().find(|line| line["key"] == number.to_string());
+            let line =
+                lines.iter().find(|line| line["key"].as_str() == Some(number.to_string().as_str()));
             let line = line.context("not in the report")?;
             ensure!(
                 line["codec"] == packed.codec && line["rows"] == sums.rows,
