@@ -152,6 +152,7 @@ fn every_setting_works_in_every_place_and_reaches_the_configuration() {
             "rejects = 'r'",
             "match-columns = 'name'",
             "format = 'json'",
+            "create-table = true",
         ];
         let is_in = |line: &&str| {
             let key = line.split(' ').next().unwrap_or_default();
@@ -161,6 +162,7 @@ fn every_setting_works_in_every_place_and_reaches_the_configuration() {
                 "on-bad-row" => ["rejects", "max-rejects", "max-rejects-total"].contains(&name),
                 "on-duplicate" => name == "update-columns",
                 "match-columns" => name == "missing-columns",
+                "create-table" => name == "primary-key",
                 "format" => ["field", "rows-at", "extra-columns", "missing-keys"].contains(&name),
                 "rejects" => ["rejects", "max-rejects", "max-rejects-total"].contains(&name),
                 _ => true,

@@ -127,6 +127,9 @@ mod tests {
         assert_eq!(filter().match_key("a/b_$folder$", 2, 0, None), KeyMatch::FolderMarker);
         assert_eq!(filter().match_key("a/b/", 2, 9, None), KeyMatch::Take);
         assert_eq!(filter().match_key("a/empty", 2, 0, None), KeyMatch::Take);
+        assert_eq!(filter().match_key("a/_SUCCESS", 2, 0, None), KeyMatch::FolderMarker);
+        assert_eq!(filter().match_key("a/_SUCCESS", 2, 1, None), KeyMatch::Take);
+        assert_eq!(filter().match_key("a/MY_SUCCESS", 2, 0, None), KeyMatch::Take);
     }
 
     #[test]
@@ -134,10 +137,6 @@ mod tests {
         let filter = Filter { skip_hidden: true, ..filter() };
         assert_eq!(filter.match_key("_etl/part-0", 5, 1, None), KeyMatch::Take);
         assert_eq!(filter.match_key("_etl/_SUCCESS", 5, 0, None), KeyMatch::Hidden);
-        let filter = Filter { skip_hidden: false, ..filter };
-        assert_eq!(filter.match_key("etl/_SUCCESS", 4, 0, None), KeyMatch::FolderMarker);
-        assert_eq!(filter.match_key("etl/_SUCCESS", 4, 1, None), KeyMatch::Take);
-        assert_eq!(filter.match_key("etl/MY_SUCCESS", 4, 0, None), KeyMatch::Take);
         assert_eq!(filter.match_key("_etl/_temporary/0/part-0", 5, 1, None), KeyMatch::Hidden);
         assert_eq!(filter.match_key("_etl/.part-0.crc", 5, 1, None), KeyMatch::Hidden);
         assert_eq!(filter.match_key("_etl/dt=1/part_0", 5, 1, None), KeyMatch::Take);

@@ -240,7 +240,8 @@ mod tests {
         }
         assert_eq!(of_text("123456789012345678"), number(0, false, false));
         assert_eq!(of_text("1.50"), number(2, false, true));
-        assert_eq!(of_text("-0.000012345678901234567"), number(21, false, true));
+        assert_eq!(of_text("-0.000012345678901234567"), number(21, false, false));
+        assert_eq!(of_text("-0.000012345678901234568"), number(21, false, true));
         assert_eq!(of_text("1e5"), number(0, true, true));
         assert_eq!(of_text("6.02214076E+23"), number(8, true, true));
     }

@@ -161,8 +161,8 @@ fn a_command_on_the_ledger_needs_and_looks_at_its_own_settings_alone() {
     );
     assert_eq!(
         run_command("status", &[], &[], "").err().unwrap_or_default().len(),
-        2,
-        "user and table"
+        1,
+        "the user, but no table, without which it shows all"
     );
 }
 
