@@ -15,6 +15,7 @@ pub(crate) const MARKER: &str = "<!-- generated below: \
 const FILES: &[&str] = &[
     "src/report/document.rs",
     "src/report/part.rs",
+    "src/report/timing.rs",
     "src/source/listing.rs",
     "src/verify/column.rs",
 ];
