@@ -98,6 +98,7 @@ async fn publish_now(config: &Config, ended: &EndedRun, ledger: Option<&Ledger>)
             loaded: totals.objects_loaded,
             already_loaded: totals.objects_already_loaded,
             skipped_changed: totals.objects_skipped_changed,
+            acknowledged: totals.objects_acknowledged,
             failed: totals.objects_failed,
             failed_new: totals.objects_failed_new,
             not_reached: totals.objects_not_reached,

@@ -248,5 +248,9 @@ async fn head(
     // Without a list, the header has the number of fields.
     let fields_per_row = options.format.columns.as_ref().map_or(usize::MAX, Vec::len);
     let expected_text = ExpectedText::of(is_json, fields_per_row);
-    first_text(&pinned, area, &form, TEXT_BYTES, expected_text).await
+    let mut first = first_text(&pinned, area, &form, TEXT_BYTES, expected_text).await?;
+    match first.damage.take() {
+        Some(damage) => Err(damage),
+        None => Ok(first),
+    }
 }

@@ -46,6 +46,7 @@ pub struct ObjectCounts {
     pub loaded: u64,
     pub already_loaded: u64,
     pub skipped_changed: u64,
+    pub acknowledged: u64,
     pub failed: u64,
     /// The number of them that no earlier run failed to load.
     pub failed_new: u64,
@@ -90,6 +91,7 @@ impl RunMetrics {
                 ("loaded", objects.loaded),
                 ("already_loaded", objects.already_loaded),
                 ("skipped_changed", objects.skipped_changed),
+                ("acknowledged", objects.acknowledged),
                 ("failed", objects.failed),
                 ("not_reached", objects.not_reached),
             ],

@@ -22,6 +22,8 @@ pub(crate) struct FirstText {
     pub(crate) is_whole: bool,
     /// The codecs of a packed object.
     pub(crate) codecs: Option<Codecs>,
+    /// The error about the end of the object, if only the text before it could be unpacked.
+    pub(crate) damage: Option<Error>,
 }
 
 /// Returns the first text of an object, and hardly more than `text_bytes` of it. The caller must
@@ -41,6 +43,7 @@ pub(crate) async fn first_text(
     let mut memory = area.reserve_memory(source.memory_bytes()).await?;
     let mut text = Vec::new();
     let (mut end, mut has_ended) = (0, false);
+    let mut damage = None;
     let most_bytes = object.size_bytes.min(MOST_BYTES);
     let first_bytes = if form.is_plain() { text_bytes as u64 } else { FIRST_BYTES };
     while !has_ended && text.len() < text_bytes && (end < most_bytes || object.size_bytes == 0) {
@@ -59,8 +62,8 @@ pub(crate) async fn first_text(
                     }
                 }
                 Ok(block) => text.extend_from_slice(block),
-                // Whoever reads the whole object names the damage at its end.
                 Err(fault) if is_end && fault.needed_memory().is_none() && !text.is_empty() => {
+                    damage = Some(refused(object, &fault));
                     break;
                 }
                 Err(fault) => match fault.needed_memory() {
@@ -85,5 +88,5 @@ pub(crate) async fn first_text(
     let tail = has_ended.then(|| &text[text.len().saturating_sub(TAIL_BYTES)..]);
     let checked = check.feed(object, &text).and_then(|()| check.finish(object, has_ended, tail));
     checked.map_err(|error| inside(error, codecs))?;
-    Ok(FirstText { text, is_whole: has_ended, codecs })
+    Ok(FirstText { text, is_whole: has_ended, codecs, damage })
 }
