@@ -52,7 +52,7 @@ impl Remedy {
             }
             Self::ReplaceNull => format!(
                 "column {column} does not take NULL: let it, or read the field into a variable \
-                 and use --set '{column} = COALESCE(@{column}, 0)'"
+                 and use --set '{column} = COALESCE(@{column}, VALUE)'"
             ),
             Self::NullString(word) => {
                 format!("{word} does not mean NULL here; --null-string '{word}' makes it")
