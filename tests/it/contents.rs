@@ -10,6 +10,7 @@ use crate::registry::{apply, load_test};
 use crate::support::lines::{self, expect, expect_failure, outcome};
 use crate::support::program::{Ended, TestEnv, finish, signal};
 use crate::support::proxy::{Break, Broken, Proxy, Step};
+use crate::support::s3::Operation;
 use crate::support::servers::{Schema, Server};
 use crate::support::until::until;
 use crate::support::values::ensure_values;
@@ -135,7 +136,12 @@ async fn a_batch_loads_all_but_what_is_there_with_other_content(env: TestEnv) ->
     for key in &keys {
         env.put(key, format!("{key}\n"))?;
     }
-    let outdated = Outdated::start(&env, BEGIN, &[], || env.put("k4", "new\n")).await?;
+    // On a busy machine the objects are in several batches. With one connection, the one with `k4`
+    // is held, or waits for the one that is.
+    let outdated = Outdated::start(&env, BEGIN, &["--load-concurrency", "1"], || Ok(())).await?;
+    env.s3.log().wait_until(|log| log.count(Operation::GetObject) == keys.len()).await;
+    env.s3.log().wait_until(|log| log.gets_in_flight() == 0).await;
+    env.put("k4", "new\n")?;
     load_other(&env, 0, &["--include", "k4"]).await?;
     outdated.go_on(3).await?;
     expect_failure(&env, "outdated", "k4", "content_changed")?;
