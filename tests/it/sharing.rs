@@ -32,7 +32,10 @@ fn start_through(env: &TestEnv, proxy: &Proxy, name: &str, args: &[&str]) -> Res
 /// Returns the keys that have this status in a run's report. The last line of a killed run may be
 /// cut.
 fn keys(env: &TestEnv, name: &str, status: &str) -> Result<BTreeSet<String>> {
-    let text = std::fs::read_to_string(env.path(&format!("{name}.jsonl")))?;
+    let report = format!("{name}.jsonl");
+    // A killed run leaves its lines under the temporary name.
+    let report = env.partial(&report).unwrap_or(report);
+    let text = std::fs::read_to_string(env.path(&report))?;
     let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
     let mut keys = BTreeSet::new();
     for line in whole.lines() {

@@ -79,7 +79,8 @@ impl TestEnv {
     pub fn on_terminal(&self, columns: u16, args: &str) -> Command {
         // util-linux's script runs its command under a terminal and passes its output on.
         let mut command = Command::new("script");
-        let line = format!("stty cols {columns}; exec \"$PROGRAM\" {args}");
+        // Without a number of rows, the size counts as unknown.
+        let line = format!("stty rows 40 cols {columns}; exec \"$PROGRAM\" {args}");
         command.args(["-qefc", &line, "/dev/null"]);
         command.env_clear().envs(
             self.command(["load"])
