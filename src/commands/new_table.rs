@@ -216,7 +216,10 @@ async fn look_at(
         })
         .buffered(READ_AT_ONCE);
     while let Some(head) = heads.next().await {
-        let (object, FirstText { text, is_whole, codecs }) = head?;
+        let (object, FirstText { text, is_whole, codecs, damage }) = head?;
+        if let Some(damage) = damage {
+            return Err(damage);
+        }
         let added = guess.add(&Head { object: &object, text: &text, is_whole });
         added.map_err(|error| match codecs {
             Some(codecs) => error.adding(&format!(" (in its {codecs} content)")),
@@ -248,9 +251,5 @@ async fn head(
     // Without a list, the header has the number of fields.
     let fields_per_row = options.format.columns.as_ref().map_or(usize::MAX, Vec::len);
     let expected_text = ExpectedText::of(is_json, fields_per_row);
-    let mut first = first_text(&pinned, area, &form, TEXT_BYTES, expected_text).await?;
-    match first.damage.take() {
-        Some(damage) => Err(damage),
-        None => Ok(first),
-    }
+    first_text(&pinned, area, &form, TEXT_BYTES, expected_text).await
 }
