@@ -1,5 +1,7 @@
 //! Entries of a listing that cannot be used, keys in another order, and listings without an end.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -9,7 +11,7 @@ use super::is_check;
 use crate::registry::{apply, load_test, plain_test};
 use crate::support::lines::{self, expect, expect_failure};
 use crate::support::program::TestEnv;
-use crate::support::raw_store::{Framing, RawStore, answer_200};
+use crate::support::raw_store::{Answer, Framing, RawStore, Then, answer_200};
 use crate::support::read_all::Reader;
 use crate::support::s3::{Fault, Object, Operation, Times};
 
@@ -194,9 +196,9 @@ async fn tokens_that_go_in_a_circle_end_the_listing() -> Result<()> {
 
 #[apply(plain_test)]
 async fn pages_without_a_new_key_end_the_listing() -> Result<()> {
-    let number = std::sync::atomic::AtomicUsize::new(0);
+    let number = AtomicUsize::new(0);
     let store = RawStore::start(move |head| {
-        let next = number.fetch_add(1, std::sync::atomic::Ordering::Relaxed).to_string();
+        let next = number.fetch_add(1, Ordering::Relaxed).to_string();
         async move { answer_200(page("k", token(&head), &next).as_bytes(), Framing::Length) }
     })
     .await?;
@@ -206,5 +208,33 @@ async fn pages_without_a_new_key_end_the_listing() -> Result<()> {
         error.as_ref().is_some_and(|text| text.contains("returned the same page twice")),
         "{error:?}"
     );
+    Ok(())
+}
+
+#[apply(plain_test)]
+async fn a_redirect_to_another_host_is_not_followed() -> Result<()> {
+    let was_asked = Arc::new(AtomicBool::new(false));
+    let other = {
+        let was_asked = Arc::clone(&was_asked);
+        RawStore::start(move |_| {
+            was_asked.store(true, Ordering::Relaxed);
+            async { answer_200(page("k", "", "").as_bytes(), Framing::Length) }
+        })
+        .await?
+    };
+    for status in ["301 Moved Permanently", "302 Found", "307 Temporary Redirect"] {
+        let location = format!("Location: {}/b/", other.url());
+        let head = format!(
+            "HTTP/1.1 {status}\r\n{location}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+        let answer = Answer { bytes: head.into_bytes(), then: Then::Close };
+        let store = RawStore::start(move |_| std::future::ready(answer.clone())).await?;
+        let reader = Reader::new(store.url(), "", Duration::from_secs(10), 1).await?;
+        ensure!(reader.list().await.is_err(), "{status}");
+        ensure!(!was_asked.load(Ordering::Relaxed), "{status}: the other host was asked");
+    }
+    // It would have been noticed.
+    let _ = Reader::new(other.url(), "", Duration::from_secs(10), 1).await?.list().await;
+    ensure!(was_asked.load(Ordering::Relaxed), "the other host was not asked directly");
     Ok(())
 }
