@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::contender::Contender::{self, Floor, Ours, OursWith, Pipeline, Python};
+use super::contender::Contender::{
+    self, Floor, Gunzip, Ours, OursFrom, OursWith, Pipeline, Python,
+};
+use super::contender::{Folder, Rows};
 use super::link::Shape;
 use super::scene::Distance;
 use super::workload::Data;
@@ -52,6 +55,17 @@ const ALL: &[Contender] = &[Floor, Ours, Pipeline, Python];
 const INTO_INDEXES: Contender = OursWith(&["--mode", "swap"]);
 const INDEXES_LAST: Contender = OursWith(&["--mode", "swap", "--defer-indexes"]);
 
+const CSV: Folder = Folder { name: "csv", packed_by: &[], rows: Rows::Csv };
+const GZIP: Folder = Folder { name: "gzip", packed_by: &["gzip", "-c"], ..CSV };
+const ZSTD: Folder = Folder { name: "zstd", packed_by: &["zstd", "-q", "-c"], ..CSV };
+const JSON_LINES: Folder = Folder { name: "jsonl", packed_by: &[], rows: Rows::JsonLines };
+const XZ: Folder = Folder { name: "xz", packed_by: &["xz", "-9", "-c"], ..CSV };
+const LONG_ZSTD: Folder =
+    Folder { name: "zstd-long", packed_by: &["zstd", "-q", "--long=27", "-c"], ..CSV };
+
+const HIVE: Folder = Folder { name: "plain", packed_by: &[], rows: Rows::Hive };
+const HIVE_GZIP: Folder = Folder { name: "gzip", packed_by: &["gzip", "-c"], rows: Rows::Hive };
+
 const CLIENT_CPU: Goal = Goal {
     what: "client CPU s per 100 MB",
     figure: Figure::ClientCpuPer100Megabytes(Ours),
@@ -69,6 +83,15 @@ const fn of_floor(at_most: f64) -> Goal {
         figure: Figure::Time(Ours, Floor),
         bound: Bound::AtMost(at_most),
     }
+}
+
+const fn from_folder(folder: Folder, what: &'static str, at_most: f64) -> Goal {
+    let figure = Figure::Time(OursFrom(folder), Floor);
+    Goal { what, figure, bound: Bound::AtMost(at_most) }
+}
+
+const fn memory(folder: Folder, what: &'static str, at_most: f64) -> Goal {
+    Goal { what, figure: Figure::PeakMegabytes(OursFrom(folder)), bound: Bound::AtMost(at_most) }
 }
 
 pub(crate) const BENCHMARKS: &[Benchmark] = &[
@@ -124,6 +147,54 @@ pub(crate) const BENCHMARKS: &[Benchmark] = &[
         distance: NEAR,
         contenders: &[Floor, Ours, Pipeline],
         goals: &[of_floor(1.08), CLIENT_CPU, MEMORY],
+    },
+    Benchmark {
+        name: "packed",
+        title: "TPC-H lineitem, scale 0.25, 16 files, packed and as JSON Lines; the floor is plain",
+        data: Data::TpchIn { files: 16, scale: 0.25, folders: &[CSV, GZIP, ZSTD, JSON_LINES] },
+        quick: Data::TpchIn { files: 16, scale: 0.02, folders: &[CSV, GZIP, ZSTD, JSON_LINES] },
+        distance: NEAR,
+        contenders: &[
+            Floor,
+            OursFrom(CSV),
+            OursFrom(GZIP),
+            OursFrom(ZSTD),
+            OursFrom(JSON_LINES),
+            Gunzip,
+        ],
+        goals: &[
+            from_folder(GZIP, "time with gzip, of the floor's", 1.08),
+            from_folder(ZSTD, "time with zstd, of the floor's", 1.06),
+            from_folder(JSON_LINES, "time with JSON Lines, of the floor's", 1.25),
+            memory(GZIP, "peak memory in MB with gzip", 64.0),
+            memory(ZSTD, "peak memory in MB with zstd", 64.0),
+            memory(JSON_LINES, "peak memory in MB with JSON Lines", 64.0),
+        ],
+    },
+    Benchmark {
+        name: "small-packed",
+        title: "10,000 files of 100 rows, plain and packed by gzip",
+        data: Data::HiveIn { files: 10_000, rows: 100, folders: &[HIVE, HIVE_GZIP] },
+        quick: Data::HiveIn { files: 500, rows: 100, folders: &[HIVE, HIVE_GZIP] },
+        distance: NEAR,
+        contenders: &[OursFrom(HIVE), OursFrom(HIVE_GZIP)],
+        goals: &[Goal {
+            what: "time with gzip, of the plain files'",
+            figure: Figure::Time(OursFrom(HIVE_GZIP), OursFrom(HIVE)),
+            bound: Bound::AtMost(1.1),
+        }],
+    },
+    Benchmark {
+        name: "large-windows",
+        title: "TPC-H lineitem, scale 0.25, 4 files, packed by xz -9 and zstd --long=27",
+        data: Data::TpchIn { files: 4, scale: 0.25, folders: &[XZ, LONG_ZSTD] },
+        quick: Data::TpchIn { files: 4, scale: 0.02, folders: &[XZ, LONG_ZSTD] },
+        distance: NEAR,
+        contenders: &[Floor, OursFrom(XZ), OursFrom(LONG_ZSTD)],
+        goals: &[
+            memory(XZ, "peak memory in MB with xz -9", 96.0),
+            memory(LONG_ZSTD, "peak memory in MB with zstd --long", 96.0),
+        ],
     },
     Benchmark {
         name: "indexes",

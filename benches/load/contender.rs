@@ -1,6 +1,7 @@
 //! The contenders that load the same objects into the same table: the server alone, this program,
 //! and the tools in use today.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -28,10 +29,43 @@ pub(crate) enum Contender {
     OtherBuild,
     /// This program with additional arguments.
     OursWith(&'static [&'static str]),
+    /// This program, over the objects in one folder below `seed/`, with additional arguments.
+    OursFrom(Folder),
     /// `s5cmd cp` to a folder, then `mariadb-import --local --use-threads=4` of its files.
     Pipeline,
+    /// `s5cmd cat`, `gunzip` and the `mariadb` client in a pipe, four pipes at a time, over the
+    /// objects below `seed/gzip/`.
+    Gunzip,
     /// A script with boto3 and aiomysql: `loader.py`.
     Python,
+}
+
+/// The same rows in one of several forms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Folder {
+    pub(crate) name: &'static str,
+    /// The command that packs a file and writes to standard output; empty for none.
+    pub(crate) packed_by: &'static [&'static str],
+    pub(crate) rows: Rows,
+}
+
+/// The text of rows before they are packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rows {
+    Csv,
+    JsonLines,
+    Hive,
+}
+
+impl Folder {
+    /// Returns the program's arguments for the text.
+    fn args(self) -> &'static [&'static str] {
+        match self.rows {
+            Rows::Csv => &["load", "--preset", "csv", "--ignore-lines", "1"],
+            Rows::JsonLines => &["load", "--format", "jsonl"],
+            Rows::Hive => &["load", "--preset", "hive"],
+        }
+    }
 }
 
 /// The paths of today's tools, and of another build of this program.
@@ -39,6 +73,7 @@ pub(crate) struct Tools {
     pub(crate) other_build: Option<PathBuf>,
     pub(crate) s5cmd: Option<PathBuf>,
     pub(crate) import: Option<PathBuf>,
+    pub(crate) client: Option<PathBuf>,
     pub(crate) python: Option<PathBuf>,
 }
 
@@ -56,13 +91,14 @@ impl Tools {
             other_build: std::env::var_os("S3_TO_MYSQL_BENCH_OTHER").map(PathBuf::from),
             s5cmd: of("s5cmd").or_else(|| installed("s5cmd")),
             import: installed("mariadb-import").or_else(|| installed("mysqlimport")),
+            client: installed("mariadb"),
             python: of("python"),
         }
     }
 
     /// Leaves out today's tools.
     pub(crate) fn without_others(self) -> Self {
-        Self { s5cmd: None, import: None, python: None, ..self }
+        Self { s5cmd: None, import: None, client: None, python: None, ..self }
     }
 }
 
@@ -73,7 +109,9 @@ impl Contender {
             Self::Ours => "ours".to_owned(),
             Self::OtherBuild => "other build".to_owned(),
             Self::OursWith(args) => format!("ours {}", args.join(" ")),
+            Self::OursFrom(folder) => format!("ours {}", folder.name),
             Self::Pipeline => "s5cmd+import".to_owned(),
+            Self::Gunzip => "gunzip+client".to_owned(),
             Self::Python => "Python".to_owned(),
         }
     }
@@ -81,7 +119,8 @@ impl Contender {
     /// Returns what is missing to run the contender here.
     pub(crate) fn lacks(self, tools: &Tools) -> Option<&'static str> {
         match self {
-            Self::Pipeline if tools.s5cmd.is_none() => Some("s5cmd"),
+            Self::Pipeline | Self::Gunzip if tools.s5cmd.is_none() => Some("s5cmd"),
+            Self::Gunzip if tools.client.is_none() => Some("the mariadb client"),
             Self::Pipeline if tools.import.is_none() => Some("mariadb-import"),
             Self::Python if tools.python.is_none() => Some("a Python with boto3 and aiomysql"),
             _ => None,
@@ -94,10 +133,15 @@ impl Contender {
             Self::Ours => ours(scene, workload, &["load"]),
             Self::OtherBuild => {
                 let program = tools.other_build.as_deref().context("there is no other build")?;
-                this_program(program, scene, workload, &["load"])
+                this_program(program, scene, workload, "", &["load"])
             }
             Self::OursWith(args) => ours(scene, workload, &[&["load"], args].concat()),
+            Self::OursFrom(folder) => {
+                let program = Path::new(env!("CARGO_BIN_EXE_s3-to-mysql"));
+                this_program(program, scene, workload, &format!("{}/", folder.name), folder.args())
+            }
             Self::Pipeline => pipeline(scene, workload, tools),
+            Self::Gunzip => gunzip(scene, workload, tools),
             Self::Python => python(scene, workload, tools),
         }
     }
@@ -130,17 +174,26 @@ fn floor(scene: &Scene, workload: &Workload) -> Result<Run> {
 }
 
 pub(crate) fn ours(scene: &Scene, workload: &Workload, args: &[&str]) -> Result<Run> {
-    this_program(Path::new(env!("CARGO_BIN_EXE_s3-to-mysql")), scene, workload, args)
+    this_program(Path::new(env!("CARGO_BIN_EXE_s3-to-mysql")), scene, workload, "", args)
 }
 
-/// Runs a build of this program, and measures it from its start to its end.
-fn this_program(program: &Path, scene: &Scene, workload: &Workload, args: &[&str]) -> Result<Run> {
+/// Runs a build of this program over the objects in `folder`, which is empty for all, and measures
+/// it from its start to its end.
+fn this_program(
+    program: &Path,
+    scene: &Scene,
+    workload: &Workload,
+    folder: &str,
+    args: &[&str],
+) -> Result<Run> {
+    // The arguments of a folder's form stand in the place of the workload's.
+    let workload_args: &[String] = if folder.is_empty() { &workload.args } else { &[] };
     let url = format!("mysql://loader@127.0.0.1:{}/bench", scene.database_port());
     let began = Instant::now();
     let child = Command::new(program)
         .args(args)
-        .args([&format!("s3://{BUCKET}/seed/"), "--table", workload.table, "-q"])
-        .args(&workload.args)
+        .args([&format!("s3://{BUCKET}/seed/{folder}"), "--table", workload.table, "-q"])
+        .args(workload_args)
         .env("DATABASE_URL", url)
         .envs(scene.environment())
         .stdout(Stdio::null())
@@ -202,6 +255,37 @@ fn pipeline(scene: &Scene, workload: &Workload, tools: &Tools) -> Result<Run> {
     let (imported, status) = watch(child, began)?;
     ensure!(status.success(), "{}: {status}", import.display());
     Ok(copied.then(imported))
+}
+
+fn gunzip(scene: &Scene, workload: &Workload, tools: &Tools) -> Result<Run> {
+    let (s5cmd, client) =
+        tools.s5cmd.as_ref().zip(tools.client.as_ref()).context("no s5cmd, or no client")?;
+    let load = format!(
+        "LOAD DATA LOCAL INFILE '/dev/stdin' {} bench.{} {}",
+        workload.into, workload.table, workload.dialect
+    );
+    // The script's arguments: s5cmd, the endpoint, the client, its port, the statement, the key.
+    let pipe = "\"$0\" --endpoint-url \"$1\" --log error cat \"$5\" | gunzip | \"$2\" --no-defaults \
+                --host=127.0.0.1 --protocol=tcp --skip-ssl --user=root --local-infile=1 \
+                --port=\"$3\" --execute \"$4\"";
+    let began = Instant::now();
+    let mut child = Command::new("xargs")
+        .args(["-P", &SESSIONS.to_string(), "-I", "{}", "bash", "-o", "pipefail", "-c", pipe])
+        .args([s5cmd, Path::new(&scene.endpoint_url()), client])
+        .args([&scene.database_port().to_string(), &load, "{}"])
+        .envs(scene.environment())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()?;
+    let mut keys = child.stdin.take().context("no pipe")?;
+    for file in &workload.floor_files {
+        let name = file.file_name().and_then(|name| name.to_str()).context("no name")?;
+        writeln!(keys, "s3://{BUCKET}/seed/gzip/{name}")?;
+    }
+    drop(keys);
+    let (run, status) = watch(child, began)?;
+    ensure!(status.success(), "the pipes: {status}");
+    Ok(run)
 }
 
 /// Gives files names from which `mariadb-import` takes the table: the part up to the first dot.

@@ -1,12 +1,14 @@
 //! The data to load, and the checks that it was loaded.
 
 use std::fs::File;
-use std::io::{BufWriter, Write as _};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use test_tools::hive;
 
+use super::contender::{Folder, Rows};
 use super::{many_bad_rows, tpch};
 
 #[derive(Clone, Copy)]
@@ -19,6 +21,10 @@ pub(crate) enum Data {
     Large { rows: u64 },
     /// TPC-H's lineitem as CSV.
     Tpch { files: u64, scale: f64 },
+    /// The same in several forms, each in a folder of its own. The floor has the plain files.
+    TpchIn { files: u64, scale: f64, folders: &'static [Folder] },
+    /// Hive's files in several forms, likewise.
+    HiveIn { files: u64, rows: u64, folders: &'static [Folder] },
     /// One object of `rows` rows, of which `bad` are bad or duplicates.
     BadRows { rows: u64, bad: u64 },
 }
@@ -80,7 +86,27 @@ impl Workload {
                 }
                 Self { files: 1, floor_files: files_below(&floor)?, ..workload }
             }
-            Data::Tpch { files, scale } => Self::tpch(files, scale, &seed)?,
+            Data::Tpch { files, scale } => Self::tpch(files, scale, &seed, None)?,
+            Data::TpchIn { files, scale, folders } => {
+                let (floor, json) = (folder.join("floor"), folder.join("json"));
+                std::fs::create_dir_all(&floor)?;
+                std::fs::create_dir_all(&json)?;
+                let workload = Self::tpch(files, scale, &floor, Some(&json))?;
+                for form in folders {
+                    let is_json = form.rows == Rows::JsonLines;
+                    let plain = if is_json { &json } else { &floor };
+                    pack(plain, &seed.join(form.name), form.packed_by)?;
+                }
+                Self { floor_files: files_below(&floor)?, ..workload }
+            }
+            Data::HiveIn { files, rows, folders } => {
+                let floor = folder.join("floor");
+                let workload = Self::hive(files, rows, &floor, "")?;
+                for form in folders {
+                    pack(&floor, &seed.join(form.name), form.packed_by)?;
+                }
+                Self { floor_files: files_below(&floor)?, ..workload }
+            }
             Data::BadRows { rows, bad } => Self::bad_rows(rows, bad, &seed)?,
         };
         if workload.floor_files.is_empty() {
@@ -119,14 +145,24 @@ impl Workload {
         })
     }
 
-    fn tpch(files: u64, scale: f64, folder: &Path) -> Result<Self> {
+    /// Writes CSV, and JSON Lines beside it if there is a folder for them.
+    fn tpch(files: u64, scale: f64, folder: &Path, json: Option<&Path>) -> Result<Self> {
         let parts = i32::try_from(files)?;
         let generator = tpch::Generator::new(scale, parts);
         let (mut sums, mut bytes) = (tpch::Sums::default(), 0);
         for part in 1..=parts {
             let path = folder.join(format!("lineitem-{part:02}"));
             let mut out = BufWriter::new(File::create(&path)?);
-            generator.write(part, &mut sums, &mut [(tpch::Form::Csv, &mut out)])?;
+            let json = json.map(|json| json.join(format!("lineitem-{part:02}")));
+            match json.map(File::create).transpose()?.map(BufWriter::new) {
+                None => generator.write(part, &mut sums, &mut [(tpch::Form::Csv, &mut out)])?,
+                Some(mut json) => {
+                    let outs: &mut [(_, &mut dyn Write)] =
+                        &mut [(tpch::Form::Csv, &mut out), (tpch::Form::JsonLines, &mut json)];
+                    generator.write(part, &mut sums, outs)?;
+                    json.flush()?;
+                }
+            }
             out.flush()?;
             bytes += path.metadata()?.len();
         }
@@ -199,6 +235,26 @@ impl Workload {
         ensure!(found == Some(*checksum), "the reject file has other rows than it must");
         Ok(std::fs::remove_dir_all(directory)?)
     }
+}
+
+/// Packs each file below a folder into a file of the same name below another one.
+fn pack(from: &Path, to: &Path, command: &[&str]) -> Result<()> {
+    for file in files_below(from)? {
+        let packed = to.join(file.strip_prefix(from)?);
+        std::fs::create_dir_all(packed.parent().context("no folder")?)?;
+        let Some((program, args)) = command.split_first() else {
+            std::fs::hard_link(&file, &packed)?;
+            continue;
+        };
+        let status = Command::new(program)
+            .args(args)
+            .stdin(File::open(&file)?)
+            .stdout(File::create(&packed)?)
+            .status()
+            .with_context(|| format!("{program} cannot be run"))?;
+        ensure!(status.success(), "{command:?}: {status}");
+    }
+    Ok(())
 }
 
 /// Returns the files below a folder in order, without the markers.

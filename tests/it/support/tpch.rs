@@ -61,6 +61,9 @@ pub enum Form {
     Bars,
     /// A header line of names, and the comment in quotes.
     Csv,
+    /// An object for each row, with the columns' names as keys.
+    #[allow(dead_code, reason = "for the benchmarks")]
+    JsonLines,
 }
 
 /// The sums of the generated rows.
@@ -214,12 +217,40 @@ impl Generator {
                 let line = match form {
                     Form::Bars => format!("{item}\n"),
                     Form::Csv => format!("{}\n", LineItemCsv::new(item.clone())),
+                    Form::JsonLines => json_line(&item),
                 };
                 out.write_all(line.as_bytes())?;
             }
         }
         Ok(())
     }
+}
+
+/// Returns a row as JSON. No text of the generator has a character to escape.
+fn json_line(item: &LineItem<'_>) -> String {
+    format!(
+        "{{\"l_orderkey\":{},\"l_partkey\":{},\"l_suppkey\":{},\"l_linenumber\":{},\
+         \"l_quantity\":{},\"l_extendedprice\":{},\"l_discount\":{},\"l_tax\":{},\
+         \"l_returnflag\":\"{}\",\"l_linestatus\":\"{}\",\
+         \"l_shipdate\":\"{}\",\"l_commitdate\":\"{}\",\"l_receiptdate\":\"{}\",\
+         \"l_shipinstruct\":\"{}\",\"l_shipmode\":\"{}\",\"l_comment\":\"{}\"}}\n",
+        item.l_orderkey,
+        item.l_partkey,
+        item.l_suppkey,
+        item.l_linenumber,
+        item.l_quantity,
+        hundredths(item.l_extendedprice.0),
+        hundredths(item.l_discount.0),
+        hundredths(item.l_tax.0),
+        item.l_returnflag,
+        item.l_linestatus,
+        item.l_shipdate,
+        item.l_commitdate,
+        item.l_receiptdate,
+        item.l_shipinstruct,
+        item.l_shipmode,
+        item.l_comment
+    )
 }
 
 fn crc32(text: &str) -> u64 {
