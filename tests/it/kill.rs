@@ -9,7 +9,8 @@
 //! in the table are those that the ledger has as loaded, and a run that lives to report has loaded
 //! the rows that it reports.
 //!
-//! One test loads plain objects, one packed objects, and one packed objects in parts.
+//! One test loads plain objects, one packed objects, one packed objects in parts, and one JSON
+//! Lines.
 //!
 //! A seed and the round's number decide everything that is random:
 //!
@@ -98,6 +99,8 @@ enum Form {
     Packed,
     /// Packed, and loaded in parts.
     Split,
+    /// JSON Lines, every second object packed by gzip.
+    Json,
 }
 
 impl Form {
@@ -128,17 +131,53 @@ impl Form {
     fn usual_rounds(self) -> u64 {
         match self {
             Self::Plain => Violence::ALL.len() as u64,
-            Self::Packed | Self::Split => 4,
+            Self::Packed | Self::Split | Self::Json => 4,
         }
     }
 
     fn pack(self, number: usize, text: Vec<u8>) -> Result<Vec<u8>> {
         Ok(match self {
             Self::Plain => text,
+            Self::Json if number.is_multiple_of(2) => json_lines(&text)?,
+            Self::Json => gzip(&json_lines(&text)?)?,
             _ if number.is_multiple_of(2) => gzip(&text)?,
             _ => zstd::stream::encode_all(&text[..], 1)?,
         })
     }
+}
+
+/// Returns Hive's rows as JSON Lines.
+fn json_lines(text: &[u8]) -> Result<Vec<u8>> {
+    const COLUMNS: [&str; 8] =
+        ["supplier_id", "spu_id", "month", "category", "orders", "amount", "note", "updated_at"];
+    let mut lines = Vec::new();
+    let mut fields = vec![String::new()];
+    let mut characters = std::str::from_utf8(text)?.chars();
+    while let Some(character) = characters.next() {
+        let field = fields.last_mut().context("no field")?;
+        match character {
+            // An escaped N alone is NULL, which no other value begins with.
+            '\\' => match characters.next().context("no character after a backslash")? {
+                'N' => field.push('\0'),
+                escaped => field.push(escaped),
+            },
+            '\u{1}' => fields.push(String::new()),
+            '\n' => {
+                let row = std::mem::replace(&mut fields, vec![String::new()]);
+                ensure!(row.len() == COLUMNS.len(), "{row:?}");
+                let row = COLUMNS.into_iter().zip(row).map(|(column, value)| {
+                    let value = if value == "\0" { None } else { Some(value) };
+                    (column, value.into())
+                });
+                let row: serde_json::Map<String, serde_json::Value> =
+                    row.map(|(column, value)| (column.to_owned(), value)).collect();
+                serde_json::to_writer(&mut lines, &row)?;
+                lines.push(b'\n');
+            }
+            other => field.push(other),
+        }
+    }
+    Ok(lines)
 }
 
 /// The moment at which a run is hit.
@@ -267,6 +306,11 @@ async fn packed_objects_are_there_once_whatever_is_killed(env: TestEnv) -> Resul
 #[apply(load_test)]
 async fn packed_objects_in_parts_are_there_once_whatever_is_killed(env: TestEnv) -> Result<()> {
     play_all(env, Form::Split).await
+}
+
+#[apply(load_test)]
+async fn json_objects_are_there_once_whatever_is_killed(env: TestEnv) -> Result<()> {
+    play_all(env, Form::Json).await
 }
 
 /// Plays all rounds.
@@ -539,7 +583,7 @@ impl Scene {
         let table = name.rsplit('.').next().unwrap_or_default();
         let database = &self.database;
         let (unfinished, ledger) = match self.form {
-            Form::Plain | Form::Packed => (
+            Form::Plain | Form::Packed | Form::Json => (
                 "state <> 'loaded'",
                 format!("s3_to_mysql_objects WHERE target = '`{database}`.`{table}`'"),
             ),
@@ -616,18 +660,13 @@ impl Running {
         let (port, concurrency) = (scene.proxy.port().to_string(), concurrency.to_string());
         let mut child = scene
             .env
-            .command([
-                "load",
-                "s3://etl/in/",
-                "--table",
-                table,
-                "--preset",
-                "hive",
-                "--ssl-mode",
-                "DISABLED",
-            ])
+            .command(["load", "s3://etl/in/", "--table", table, "--ssl-mode", "DISABLED"])
             .args(["--port", &port, "--load-concurrency", &concurrency, "--max-attempts", "4"])
             .args(["--retry-max-elapsed", "30s", "-v"])
+            .args(match scene.form {
+                Form::Json => ["--format", "jsonl"],
+                _ => ["--preset", "hive"],
+            })
             .args((together == 1).then_some("--no-batch"))
             .args((scene.form == Form::Split).then_some("--part-size=32KiB"))
             .args(is_silent.then_some("--stall-timeout=1s"))
