@@ -7,6 +7,8 @@
 #   scripts/demo.sh [--small] [mysql|mariadb]
 #
 #   --small     12 files of 500 rows instead of 144 of 9,000 (1,296,000 rows, 106 MB)
+#
+# If S3_TO_MYSQL_DEMO_PROGRAMS names a folder, the programs in it run, and nothing is built.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -23,9 +25,12 @@ done
 say() { printf '\n== %s\n' "$*"; }
 
 scripts/setup.sh servers
-say "Building the program"
-cargo build --profile demo --locked --package s3-to-mysql --package test-tools --bins
-target=${CARGO_TARGET_DIR:-target}/demo
+target=${S3_TO_MYSQL_DEMO_PROGRAMS:-}
+if [[ -z $target ]]; then
+    say "Building the program"
+    cargo build --profile demo --locked --package s3-to-mysql --package test-tools --bins
+    target=${CARGO_TARGET_DIR:-target}/demo
+fi
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/s3-to-mysql-demo.XXXXXX")
 stop() {
