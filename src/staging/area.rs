@@ -25,9 +25,10 @@ use crate::unpack::{MAX_MEMORY_BYTES, TextFault, TextSource};
 /// The most text of one packed object that is kept in memory. Sixty-four small objects may be
 /// downloaded at once.
 const IN_MEMORY_BYTES: usize = 256 * 1024;
-/// The memory of all decoders together: what sixteen of gzip, or five of `zstd -19`, need, and less
-/// than one of `xz -9` does. One that needs more runs alone.
-const DECODER_MEMORY: ByteSize = ByteSize::from_bytes(48 << 20);
+/// The memory of all decoders together: what eight of plain `zstd`, or two of `zstd -19` or `xz`,
+/// need, which unpack faster than a server loads. Those of gzip need next to nothing. A decoder
+/// that needs more than there is runs alone.
+const DECODER_MEMORY: ByteSize = ByteSize::from_bytes(20 << 20);
 /// The bytes of one permit for memory.
 const PERMIT_BYTES: u64 = 1024;
 /// The usual limit on how far packed text expands: most has a third to a tenth of its size when
