@@ -265,9 +265,9 @@ fn gunzip(scene: &Scene, workload: &Workload, tools: &Tools) -> Result<Run> {
         workload.into, workload.table, workload.dialect
     );
     // The script's arguments: s5cmd, the endpoint, the client, its port, the statement, the key.
-    let pipe = "\"$0\" --endpoint-url \"$1\" --log error cat \"$5\" | gunzip | \"$2\" --no-defaults \
-                --host=127.0.0.1 --protocol=tcp --skip-ssl --user=root --local-infile=1 \
-                --port=\"$3\" --execute \"$4\"";
+    let pipe = "\"$0\" --endpoint-url \"$1\" --log error cat \"$5\" | gunzip \
+                | \"$2\" --no-defaults --host=127.0.0.1 --protocol=tcp --skip-ssl --user=root \
+                --local-infile=1 --port=\"$3\" --execute \"$4\"";
     let began = Instant::now();
     let mut child = Command::new("xargs")
         .args(["-P", &SESSIONS.to_string(), "-I", "{}", "bash", "-o", "pipefail", "-c", pipe])
