@@ -69,7 +69,7 @@ pub(crate) use form::{Form, FormReader, NumberForm};
 pub use readings::{Readings, TimeZoneError};
 pub(crate) use record::value_at;
 pub use remedy::Remedy;
-pub use row_rewriter::RowRewriter;
+pub use row_rewriter::{RewrittenValues, RowRewriter};
 pub use row_rules::{RowFault, RowRules, RowScratch, RowVerdict, ValueCounts};
 pub use server::Server;
 pub use verdict::{BadKind, Field, LossKind, Verdict};

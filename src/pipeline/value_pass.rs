@@ -22,7 +22,7 @@ use crate::object::Object;
 use crate::policy::OnBadRow;
 use crate::split::CutRow;
 use crate::sql_text::option_identifier;
-use crate::values::{RowRewriter, RowVerdict, ValueCounts};
+use crate::values::{RewrittenValues, RowRewriter, RowVerdict, ValueCounts};
 
 /// Staged rows of up to this size are judged at once. A blocking thread would cost more.
 const SMALL_BYTES: u64 = 32 * 1024;
@@ -93,7 +93,9 @@ pub(crate) fn with_values(
             context.options.format.rows(),
             &request.staged.lines_terminated_by,
         );
-        let rewriter = rewriter.adding(added, values.are_rewritten || is_json);
+        let has_other = if is_json { values.have_other_texts } else { values.are_rewritten };
+        let rewritten = if has_other { RewrittenValues::ByRules } else { RewrittenValues::None };
+        let rewriter = rewriter.adding(added, rewritten);
         request.staged.rewriter = Some(Arc::new(rewriter));
     }
     request

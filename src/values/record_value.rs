@@ -37,22 +37,31 @@ impl ColumnRule {
     ) -> (Verdict, ValueText<'line>) {
         let raw = value.as_bytes();
         let as_written = || Some(Cow::Borrowed(raw));
-        let text = match raw {
-            [b'n', ..] => return (self.check(Field::Null, out), None),
-            _ if self.column_type == ColumnType::Json => raw,
-            [b'"', ..] => {
-                let Some(text) = string(value) else {
-                    return (Verdict::Bad(BadKind::LoneSurrogate), as_written());
-                };
-                return (self.check(Field::Bytes(&text), out), Some(text));
-            }
-            _ if !self.takes_kind(raw) => return (Verdict::Bad(BadKind::JsonKind), as_written()),
-            b"true" if self.takes_digits() && !self.keeps_forms => b"1",
-            b"false" if self.takes_digits() && !self.keeps_forms => b"0",
-            _ => raw,
+        let Some(text) = self.text(value) else {
+            return (Verdict::Bad(BadKind::LoneSurrogate), as_written());
         };
-        // A point in a number of JSON separates decimals, whatever it does in texts.
-        (self.check_number(text, out), Some(Cow::Borrowed(text)))
+        let Some(text) = text else { return (self.check(Field::Null, out), None) };
+        let verdict = match raw {
+            _ if self.column_type == ColumnType::Json => self.check_number(raw, out),
+            [b'"', ..] => self.check(Field::Bytes(&text), out),
+            _ if !self.takes_kind(raw) => return (Verdict::Bad(BadKind::JsonKind), as_written()),
+            // A point in a number of JSON separates decimals, whatever it does in texts.
+            _ => self.check_number(&text, out),
+        };
+        (verdict, Some(text))
+    }
+
+    /// Returns the text of a value in the column, or `None` if it has no text.
+    pub(super) fn text<'line>(&self, value: &'line str) -> Option<ValueText<'line>> {
+        let takes_words = self.takes_digits() && !self.keeps_forms;
+        Some(Some(match value.as_bytes() {
+            [b'n', ..] => return Some(None),
+            raw if self.column_type == ColumnType::Json => Cow::Borrowed(raw),
+            [b'"', ..] => string(value)?,
+            b"true" if takes_words => Cow::Borrowed(b"1"),
+            b"false" if takes_words => Cow::Borrowed(b"0"),
+            raw => Cow::Borrowed(raw),
+        }))
     }
 
     fn takes_digits(&self) -> bool {

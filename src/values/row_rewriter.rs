@@ -17,10 +17,18 @@ pub struct RowRewriter {
 struct RowWriter {
     rules: Arc<RowRules>,
     lines_terminated_by: Vec<u8>,
-    /// True if the server must get other texts for some fields.
-    rewrites_values: bool,
+    values: RewrittenValues,
     /// The fields that follow the fields of each row, each after a field terminator.
     added: Arc<[u8]>,
+}
+
+/// The values that the server gets in another text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RewrittenValues {
+    /// Those that the rules say.
+    ByRules,
+    /// None. Values of records still have to be taken out of their line.
+    None,
 }
 
 impl RowRewriter {
@@ -33,18 +41,18 @@ impl RowRewriter {
             rows: RowWriter {
                 rules,
                 lines_terminated_by: lines_terminated_by.to_vec(),
-                rewrites_values: true,
+                values: RewrittenValues::ByRules,
                 added: Arc::default(),
             },
         }
     }
 
-    /// Adds fields to each row, and rewrites values only if it is told so. `added` is what
-    /// [`RowRules::append`] wrote.
+    /// Adds fields to each row, and rewrites these values. `added` is what [`RowRules::append`]
+    /// wrote.
     #[must_use]
-    pub fn adding(mut self, added: &Arc<[u8]>, rewrites_values: bool) -> Self {
+    pub fn adding(mut self, added: &Arc<[u8]>, values: RewrittenValues) -> Self {
         self.rows.added = Arc::clone(added);
-        self.rows.rewrites_values = rewrites_values;
+        self.rows.values = values;
         self
     }
 
@@ -86,10 +94,9 @@ impl RowWriter {
     }
 
     fn write(&self, row: &CutRow<'_>, out: &mut Vec<u8>) {
-        if self.rewrites_values {
-            self.rules.rewrite(row, out);
-        } else {
-            out.extend_from_slice(row.bytes);
+        match self.values {
+            RewrittenValues::ByRules => self.rules.rewrite(row, out),
+            RewrittenValues::None => self.rules.copy_texts(row, out),
         }
         if !self.added.is_empty() {
             self.rules.end_with_last_field(row, out);

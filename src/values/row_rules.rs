@@ -55,6 +55,8 @@ pub struct RowVerdict {
     pub is_noted: bool,
     /// True if the server must get another text than the row's for one of its fields.
     pub is_rewritten: bool,
+    /// True if the server must get another text than its own for one value of a record.
+    pub has_other_text: bool,
 }
 
 /// The verdicts on all rows of an object or a part.
@@ -67,6 +69,8 @@ pub struct ValueCounts {
     pub noted_rows: u64,
     /// True if the server must get another text for some fields.
     pub are_rewritten: bool,
+    /// True if the server must get another text than their own for some values of records.
+    pub have_other_texts: bool,
 }
 
 impl ValueCounts {
@@ -76,6 +80,7 @@ impl ValueCounts {
         self.bad_rows += u64::from(verdict.is_bad);
         self.noted_rows += u64::from(verdict.is_noted && !verdict.is_bad);
         self.are_rewritten |= verdict.is_rewritten;
+        self.have_other_texts |= verdict.has_other_text;
     }
 }
 
@@ -293,7 +298,7 @@ impl RowRules {
     /// Writes the row as the server must get it, without its line terminator.
     pub fn rewrite(&self, row: &CutRow<'_>, out: &mut Vec<u8>) {
         if let Some(records) = &self.records {
-            return self.rewrite_record(records, row.bytes, out);
+            return self.rewrite_record(records, row.bytes, true, out);
         }
         let mut scratch = Vec::new();
         let mut copied = 0;
@@ -320,6 +325,15 @@ impl RowRules {
             },
         );
         out.extend_from_slice(&row.bytes[copied..]);
+    }
+
+    /// Writes the row of a record like [`Self::rewrite`]. No value of it may have another text for
+    /// the server. Other rows are written as they are.
+    pub(super) fn copy_texts(&self, row: &CutRow<'_>, out: &mut Vec<u8>) {
+        match &self.records {
+            Some(records) => self.rewrite_record(records, row.bytes, false, out),
+            None => out.extend_from_slice(row.bytes),
+        }
     }
 
     /// Makes `out`, which ends with the bytes of this row, end with the last listed field. What

@@ -4,6 +4,7 @@ use super::{Item, RowFault, RowRules, RowVerdict, is_rewritten};
 use crate::nearest::nearest;
 use crate::printable::printable;
 use crate::sql_text::{quote_identifier, same_name};
+use crate::values::ordinary::Ordinary;
 use crate::values::record::{Record, RecordReader};
 use crate::values::record_fault::column;
 use crate::values::record_value::{ValueText, text};
@@ -29,15 +30,35 @@ impl RowRules {
             || record.is_foreign()
             || reader.refuses_missing && record.values.iter().any(Option::is_none);
         for (index, value) in record.values.iter().enumerate() {
+            if value.is_some_and(|value| self.is_ordinary_value(index, value)) {
+                continue;
+            }
             match self.check_value(index, *value, scratch).0 {
                 Verdict::Bad(_) => verdict.is_bad = true,
-                Verdict::Loss(_) => verdict.is_noted = true,
-                Verdict::Exact | Verdict::ExactAs | Verdict::ExactNull | Verdict::ServerDecides => {
+                Verdict::Loss(kind) => {
+                    verdict.is_noted = true;
+                    verdict.has_other_text |= is_rewritten(kind);
                 }
+                Verdict::ExactAs | Verdict::ExactNull => verdict.has_other_text = true,
+                Verdict::Exact | Verdict::ServerDecides => {}
             }
         }
         verdict.is_bad |= verdict.is_noted && self.notes_as_bad;
         verdict
+    }
+
+    /// Returns true for most values that are exact: strings without escapes, and numbers.
+    fn is_ordinary_value(&self, index: usize, value: &str) -> bool {
+        let ordinary = self.ordinary[index];
+        match value.as_bytes() {
+            [b'"', text @ .., b'"'] => {
+                memchr::memchr(b'\\', text).is_none() && ordinary.takes(text)
+            }
+            number @ [b'-' | b'0'..=b'9', ..] => {
+                matches!(ordinary, Ordinary::Number(_)) && ordinary.takes(number)
+            }
+            _ => false,
+        }
     }
 
     /// Returns the verdict on a value of a record, and its text. A value that is missing is NULL.
@@ -56,6 +77,16 @@ impl RowRules {
                 None => (Verdict::Bad(BadKind::LoneSurrogate), Some(value.as_bytes().into())),
             },
         }
+    }
+
+    /// Returns the text of a value as [`Self::check_value`] does.
+    fn own_text<'line>(&self, index: usize, value: Option<&'line str>) -> ValueText<'line> {
+        let value = value?;
+        let text = match self.rule(index) {
+            Some(rule) => rule.text(value),
+            None => text(value),
+        };
+        text.unwrap_or(Some(value.as_bytes().into()))
     }
 
     /// Returns everything that is wrong with a record that is bad, or its losses if it is not.
@@ -163,8 +194,15 @@ impl RowRules {
     }
 
     /// Writes the record in the dialect that the server reads. A line that cannot be read is a row
-    /// of NULLs, which is never loaded.
-    pub(super) fn rewrite_record(&self, reader: &RecordReader, line: &[u8], out: &mut Vec<u8>) {
+    /// of NULLs, which is never loaded. Without `has_other_texts`, each value goes to the server in
+    /// its own text.
+    pub(super) fn rewrite_record(
+        &self,
+        reader: &RecordReader,
+        line: &[u8],
+        has_other_texts: bool,
+        out: &mut Vec<u8>,
+    ) {
         let record = reader.read(line);
         let mut scratch = Vec::new();
         for index in 0..self.items.len() {
@@ -175,7 +213,15 @@ impl RowRules {
                 out.extend_from_slice(NULL);
                 continue;
             };
-            let (verdict, text) = self.check_value(index, record.values[index], &mut scratch);
+            let value = record.values[index];
+            if !has_other_texts {
+                match self.own_text(index, value) {
+                    Some(text) => write_escaped(&text, out),
+                    None => out.extend_from_slice(NULL),
+                }
+                continue;
+            }
+            let (verdict, text) = self.check_value(index, value, &mut scratch);
             match (verdict, text) {
                 (Verdict::ExactNull, _) | (_, None) => out.extend_from_slice(NULL),
                 (Verdict::ExactAs, _) => write_escaped(&scratch, out),

@@ -156,4 +156,45 @@ proptest! {
         let line = format!("{{\"a\":\"{}\"}}", text.replace(['\\', '"'], "x"));
         prop_assert!(!is_bad(&rules, &line));
     }
+
+    #[test]
+    fn values_without_another_text_are_copied_as_the_rules_write_them(
+        column_type in prop::sample::select(vec![
+            "int", "tinyint unsigned", "decimal(6,2)", "double", "varchar(4)", "longtext", "date",
+            "datetime", "timestamp", "json", "bit(8)", "year", "time", "binary(3)",
+            "enum('a','1')",
+        ]),
+        values in proptest::collection::vec(record_value(), 2),
+    ) {
+        let items = [("a", None), ("b", None)];
+        let rules = rules(column_type, &items, ExtraColumns::Error);
+        let line = format!("{{\"a\":{},\"b\":{}}}", values[0], values[1]);
+        let row = CutRow::whole(line.as_bytes());
+        let verdict = rules.judge(&row, &mut Vec::new());
+        let is_faultless = rules.faults(line.as_bytes()).is_empty();
+        prop_assert_eq!(is_faultless, !verdict.is_bad && !verdict.is_noted, "{}", line);
+        if !verdict.is_bad && !verdict.has_other_text {
+            let (mut by_rules, mut copied) = (Vec::new(), Vec::new());
+            rules.rewrite(&row, &mut by_rules);
+            rules.copy_texts(&row, &mut copied);
+            prop_assert_eq!(by_rules, copied, "{} as {}", line, column_type);
+        }
+    }
+}
+
+/// Returns JSON values, many of them of the kind that columns have.
+fn record_value() -> impl Strategy<Value = String> {
+    let number = "-?(0|[1-9][0-9]{0,8})([.][0-9]{1,3})?(e[0-9])?";
+    let time =
+        "(19[67]|20[0-3])[0-9]-[01][0-9]-[0-3][0-9]([ T][0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z?)?";
+    prop_oneof![
+        Just("null".to_owned()),
+        any::<bool>().prop_map(|word| word.to_string()),
+        number.prop_map(|text| text),
+        number.prop_map(|text| format!("\"{text}\"")),
+        time.prop_map(|text| format!("\"{text}\"")),
+        ".{0,6}".prop_map(|text| Value::from(text).to_string()),
+        "[a1 ]{0,3}".prop_map(|text| format!("\"{text}\"")),
+        Just("{\"x\":[1]}".to_owned()),
+    ]
 }
