@@ -27,7 +27,7 @@ struct RowWriter {
 pub enum RewrittenValues {
     /// Those that the rules say.
     ByRules,
-    /// None. Values of records still have to be taken out of their line.
+    /// The server gets all values as they are, those of records taken out of their line.
     None,
 }
 
