@@ -11,6 +11,7 @@ mod causes;
 mod checked;
 mod destination;
 mod document;
+mod given_setting;
 mod job_end;
 mod line_file;
 mod markdown;
@@ -19,6 +20,7 @@ mod object_line;
 mod options;
 mod outcome;
 mod part;
+mod pause;
 mod run_end;
 mod run_facts;
 mod table;
@@ -29,6 +31,7 @@ mod timing;
 
 pub use destination::{ReportTo, ReportToError, parse_path};
 pub use document::{CheckTotals, LoadTotals};
+pub use given_setting::GivenSetting;
 pub use job_end::JobEnd;
 pub use line_file::Upload;
 pub use options::OutputConfig;
@@ -40,6 +43,7 @@ pub use timing::Timing;
 pub(crate) use timing::{Stage, Stopwatch};
 
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::check::{Checked, Prediction};
 use crate::choices::{FailOn, ReportOnly};
@@ -120,6 +124,8 @@ pub struct Report {
     style: SummaryStyle,
     /// The paint for standard error.
     error_paint: Paint,
+    /// The totals for those who watch the run.
+    shared_totals: Option<Arc<Mutex<LoadTotals>>>,
 }
 
 /// The texts for the end of a run.
@@ -178,7 +184,15 @@ impl Report {
             notes: Notes::default(),
             style,
             error_paint,
+            shared_totals: None,
         })
+    }
+
+    /// Returns the totals of a load, which follow the run.
+    pub fn share_totals(&mut self) -> Arc<Mutex<LoadTotals>> {
+        let shared = Arc::new(Mutex::new(self.totals.clone()));
+        self.shared_totals = Some(Arc::clone(&shared));
+        shared
     }
 
     /// Records the outcome of one object.
@@ -263,6 +277,9 @@ impl Report {
                 Ok(())
             }
         };
+        if let Some(shared) = &self.shared_totals {
+            *shared.lock().unwrap_or_else(PoisonError::into_inner) = self.totals.clone();
+        }
         let is_left_out =
             self.only == ReportOnly::New && matches!(outcome, Outcome::AlreadyLoaded { .. });
         if !self.lines.is_open() || is_left_out {
@@ -379,6 +396,8 @@ impl Report {
                 if table.are_rows_whole { VerifiedAs::Rows } else { VerifiedAs::Columns }
             }),
             unverified_columns: end.verified.map(|table| table.unverified.as_slice()),
+            pauses: end.pauses.iter().flat_map(|all| &all.first).map(Into::into).collect(),
+            paused_seconds: end.paused_seconds(),
             error: end.errors.first().map(ErrorFields::new),
         }
     }

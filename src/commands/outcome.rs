@@ -290,5 +290,6 @@ fn facts(config: &Config, run: &RunId) -> RunFacts {
         sources: config.source.uris.iter().map(SourceUri::literal).collect(),
         keys_from: config.source.keys_from.as_ref().map(|path| path.display().to_string()),
         started_at: Timestamp::now(),
+        settings: config.output.settings.clone(),
     }
 }

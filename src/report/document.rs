@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::given_setting::GivenSetting;
 use super::job_end::JobEnd;
+use super::pause::PauseFields;
 use super::timing::TimeFields;
 use crate::error::{BadRow, Error, ErrorKind, RawRow};
 use crate::load_data::LoadStats;
@@ -286,6 +288,8 @@ pub(super) struct RunFields<'a> {
     pub(super) version: &'static str,
     /// Objects that the listing has found, before the ledger says what is left to load.
     pub(super) objects_listed: u64,
+    /// The settings that were given, by name. Secrets are left out.
+    pub(super) settings: &'a BTreeMap<String, GivenSetting>,
 }
 
 /// The last line in the report of a load.
@@ -320,6 +324,10 @@ pub(super) struct LoadSummary<'a> {
     pub(super) verified_as: Option<VerifiedAs>,
     /// The columns that could not be compared, with the reasons.
     pub(super) unverified_columns: Option<&'a [verify::Unverified]>,
+    /// The first 1,000 pauses.
+    pub(super) pauses: Vec<PauseFields<'a>>,
+    /// The seconds of all pauses for each reason.
+    pub(super) paused_seconds: BTreeMap<&'static str, f64>,
     /// The error that prevented the run or ended it early. `null` if there was none.
     pub(super) error: Option<ErrorFields<'a>>,
 }

@@ -1,8 +1,10 @@
 //! Holds the settings of the output.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::destination::ReportTo;
+use super::given_setting::GivenSetting;
 use crate::choices::{FailOn, LogFormat, ProgressMode, ReportOnly, SummaryForm};
 use crate::dialect::ObjectFormat;
 
@@ -30,4 +32,6 @@ pub struct OutputConfig {
     /// The amount of logging. The default is 0; each `-v` adds one, and each `-q` subtracts one.
     pub verbosity: i8,
     pub progress: ProgressMode,
+    /// The settings of the run that were given, for the report.
+    pub settings: BTreeMap<String, GivenSetting>,
 }

@@ -59,6 +59,10 @@ fn facts() -> RunFacts {
         sources: vec!["s3://b/a/".to_owned()],
         keys_from: None,
         started_at: TIME.parse().unwrap(),
+        settings: BTreeMap::from([(
+            "table".to_owned(),
+            GivenSetting { value: "\"t\"".to_owned(), from: "command line, --table".to_owned() },
+        )]),
     }
 }
 

@@ -70,7 +70,7 @@ const LAYERS: &[(&str, &str)] = &[
     (
         "report",
         "check choices dialect error ledger load_data object policy printable s3_uri source \
-         staging terminal unpack verify",
+         staging terminal throttle unpack verify",
     ),
     ("metrics", "error printable"),
     ("progress", "choices report terminal"),
