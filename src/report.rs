@@ -12,6 +12,7 @@ mod checked;
 mod destination;
 mod document;
 mod given_setting;
+mod html;
 mod job_end;
 mod line_file;
 mod markdown;
@@ -21,6 +22,7 @@ mod options;
 mod outcome;
 mod part;
 mod pause;
+mod picture;
 mod run_end;
 mod run_facts;
 mod table;
@@ -37,6 +39,7 @@ pub use line_file::Upload;
 pub use options::OutputConfig;
 pub use outcome::Outcome;
 pub use part::{EndedPart, PartStatus};
+pub use picture::Picture;
 pub use run_end::{CheckEnd, CreatedTable, RunEnd};
 pub use run_facts::RunFacts;
 pub use timing::Timing;
@@ -124,6 +127,8 @@ pub struct Report {
     style: SummaryStyle,
     /// The paint for standard error.
     error_paint: Paint,
+    /// The page about the run, if one is wanted.
+    picture: Option<Picture>,
     /// The totals for those who watch the run.
     shared_totals: Option<Arc<Mutex<LoadTotals>>>,
 }
@@ -137,6 +142,8 @@ pub struct EndTexts {
     pub summary: String,
     /// The end of the run as Markdown.
     pub page: String,
+    /// The run as a page of HTML, if one is wanted.
+    pub picture: Option<String>,
     /// The failures as commands of GitHub Actions.
     pub annotations: String,
 }
@@ -184,6 +191,7 @@ impl Report {
             notes: Notes::default(),
             style,
             error_paint,
+            picture: config.html.is_some().then(Picture::default),
             shared_totals: None,
         })
     }
@@ -282,10 +290,21 @@ impl Report {
         }
         let is_left_out =
             self.only == ReportOnly::New && matches!(outcome, Outcome::AlreadyLoaded { .. });
-        if !self.lines.is_open() || is_left_out {
+        if is_left_out || !self.wants_lines() {
             return kept;
         }
-        self.lines.add(&to_line(&ObjectLine::new(outcome, self.format))).and(kept)
+        self.add_line(&to_line(&ObjectLine::new(outcome, self.format))).and(kept)
+    }
+
+    fn wants_lines(&self) -> bool {
+        self.lines.is_open() || self.picture.is_some()
+    }
+
+    fn add_line(&mut self, line: &str) -> Result<()> {
+        if let Some(picture) = &mut self.picture {
+            picture.add_own(line);
+        }
+        self.lines.add(line)
     }
 
     /// Records what was found out about the target.
@@ -299,10 +318,10 @@ impl Report {
     /// # Errors
     /// The same as for [`Self::record`].
     pub fn record_part(&mut self, part: &EndedPart) -> Result<()> {
-        if !self.lines.is_open() {
+        if !self.wants_lines() {
             return Ok(());
         }
-        self.lines.add(&to_line(&PartLine::new(part)))
+        self.add_line(&to_line(&PartLine::new(part)))
     }
 
     /// Returns the texts of a run that ended, with this summary.
@@ -329,7 +348,8 @@ impl Report {
             errors: end.errors,
         };
         let annotations = annotations::text(table_name, end.errors, &self.causes);
-        EndTexts { problems, summary, page: page.text(), annotations }
+        let picture = self.picture.as_ref().map(Picture::page);
+        EndTexts { problems, summary, page: page.text(), picture, annotations }
     }
 
     /// Returns the totals so far.
@@ -349,7 +369,7 @@ impl Report {
     #[must_use]
     pub fn write_end(&mut self, end: &RunEnd<'_>) -> Option<Error> {
         let line = to_line(&self.load_summary(end));
-        self.lines.add(&line).err()
+        self.add_line(&line).err()
     }
 
     /// Gives the complete files their names. Returns the report that has to be uploaded, and the
@@ -407,7 +427,7 @@ impl Report {
     pub fn write_check_end(&mut self, end: &CheckEnd<'_>) -> Option<Error> {
         let totals = self.check_totals();
         let line = to_line(&CheckReport { run: &self.run, totals: &totals, end: *end }.summary());
-        self.lines.add(&line).err()
+        self.add_line(&line).err()
     }
 
     /// Does for a check what [`Self::end_texts`] does for a load.

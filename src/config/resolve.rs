@@ -161,6 +161,7 @@ fn output(resolver: &mut Resolver) -> OutputConfig {
         report: resolver.optional(&s::REPORT, ReportTo::parse),
         report_only: resolver.choice(&s::REPORT_ONLY).unwrap_or(ReportOnly::All),
         failed_keys: resolver.optional(&s::FAILED_KEYS, parse_path),
+        html: resolver.optional(&s::HTML, parse_path),
         summary_file: resolver.path(&s::SUMMARY_FILE),
         step_summary: None,
         has_annotations: false,

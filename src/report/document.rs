@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::given_setting::GivenSetting;
 use super::job_end::JobEnd;
@@ -184,6 +184,9 @@ pub(super) struct ErrorFields<'a> {
     /// The rows with errors, as far as they are known. Only objects that failed have this field.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rows: Option<Vec<RowFields<'a>>>,
+    /// The number of rows with errors. Only objects that failed have this field, if it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) row_count: Option<u64>,
 }
 
 /// One row error.
@@ -206,7 +209,8 @@ pub(super) struct RowFields<'a> {
 }
 
 /// The totals of a load, in its summary.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
 pub struct LoadTotals {
     /// Objects that this run loaded.
     pub objects_loaded: u64,
@@ -360,7 +364,8 @@ pub(super) enum VerifiedAs {
 }
 
 /// The totals of a check, in its summary.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
 pub struct CheckTotals {
     /// Objects that were checked.
     pub objects_checked: u64,
@@ -458,7 +463,8 @@ pub(super) fn whole(verified: staging::Integrity) -> Option<staging::Integrity> 
 impl<'a> ErrorFields<'a> {
     /// Returns the fields without rows, which belong to objects that failed.
     pub(super) fn new(error: &'a Error) -> Self {
-        Self { code: error.kind, message: error.full_text(), hint: error.hint(), rows: None }
+        let (message, hint) = (error.full_text(), error.hint());
+        Self { code: error.kind, message, hint, rows: None, row_count: None }
     }
 }
 

@@ -175,6 +175,8 @@ fn report(path: Option<&Path>, style: SummaryStyle, outcomes: &[Outcome]) -> Rep
         notes: Notes::default(),
         style,
         error_paint: Paint::PLAIN,
+        picture: None,
+        shared_totals: None,
     };
     for outcome in outcomes {
         report.record(outcome).unwrap();

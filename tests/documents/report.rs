@@ -233,6 +233,8 @@ impl Serde {
                         read.is_tagged = meta.value()?.parse::<syn::LitStr>()?.value() == "type";
                     }
                     "flatten" => read.is_flattened = true,
+                    // This is for reading alone.
+                    "default" => {}
                     "skip_serializing_if" => {
                         meta.value()?.parse::<syn::LitStr>()?;
                     }
