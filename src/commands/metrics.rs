@@ -202,7 +202,7 @@ fn earlier_end(file: &Path, target: &str) -> EndMetrics {
     metrics::earlier_end(&text, target)
 }
 
-/// What the metrics of a run that goes on are made from.
+/// The sources of the metrics of a run that goes on.
 pub(super) struct Watched {
     pub(super) totals: Arc<Mutex<LoadTotals>>,
     pub(super) listed: Arc<ListingProgress>,

@@ -29,7 +29,7 @@ pub struct RunMetrics {
     /// The duration, so far if the run is going on.
     pub elapsed: Duration,
     pub is_running: bool,
-    /// What is known of the last run that has ended.
+    /// The end of the last run that has ended, as far as it is known.
     pub ended: EndMetrics,
     pub objects_listed: u64,
     pub objects: ObjectCounts,

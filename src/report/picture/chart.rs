@@ -52,7 +52,7 @@ impl TimeAxis {
             // A text near the right edge ends there.
             let anchor = match percent {
                 ..5.0 => "start",
-                95.0.. => "end",
+                88.0.. => "end",
                 _ => "middle",
             };
             push(

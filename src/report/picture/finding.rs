@@ -1,4 +1,4 @@
-//! What is wrong with an object, as its line in a report tells it.
+//! Reads from the line of an object what is wrong with it.
 
 use super::super::causes::{Finding, Verdict};
 use super::lines::{ErrorLine, RowLine, WorkLine};

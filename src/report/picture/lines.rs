@@ -38,7 +38,6 @@ pub(super) struct WorkLine {
     pub(super) objects_in_transaction: Option<u32>,
     pub(super) error: Option<ErrorLine>,
     /// The fields of a check.
-    pub(super) would: Option<String>,
     pub(super) bad_rows: Option<u64>,
     pub(super) duplicates: Option<u64>,
     pub(super) would_be_rejected: Option<u64>,
@@ -86,7 +85,7 @@ pub(super) struct SummaryLine {
     #[serde(default, rename = "passed_over")]
     pub(super) skipped_keys: SkippedKeys,
     pub(super) error: Option<ErrorLine>,
-    /// Only a check has this.
+    /// The number of checked objects, which only a check has.
     pub(super) objects_checked: Option<u64>,
     pub(super) sample: Option<u64>,
     pub(super) generation: Option<u32>,

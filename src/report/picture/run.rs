@@ -1,4 +1,4 @@
-//! What a picture shows of one run, gathered from the lines of its report.
+//! Gathers what a picture shows of one run from the lines of its report.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -11,7 +11,7 @@ use super::run::RunPicture;
 use crate::error::{Error, ErrorKind};
 use crate::exit_code;
 
-/// How good the end of a run is.
+/// A grade of the end of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tone {
     Good,

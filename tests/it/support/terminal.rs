@@ -1,4 +1,4 @@
-//! What a terminal shows after a program's output: as much of an xterm as the program needs.
+//! The screen that a program's output makes: as much of an xterm as the program needs.
 
 /// The screen of a terminal, with the lines that have scrolled out of it.
 pub struct TerminalScreen {
