@@ -25,7 +25,7 @@ use crate::s3_uri::{SourceUri, SourceUriError};
 use crate::settings::{ENVIRONMENT_PREFIX, Origin, Problem};
 use crate::small_file;
 use crate::units::parse_duration;
-use help::{after_long_help, check_help, ledger_help};
+use help::{after_long_help, check_help, ledger_help, report_help};
 use setting_args::SettingArgs;
 use tips::with_tip;
 
@@ -53,6 +53,8 @@ pub enum Cmd {
     Forget(ForgetArgs),
     /// Acknowledge failed objects: load skips them, and they count as settled, until they change.
     Ack(AckArgs),
+    /// Draw the reports of runs as one page of HTML: what failed, a timeline, the throughput.
+    Report(ReportArgs),
     /// Print a shell script that completes the options of this program.
     Completions(CompletionsArgs),
 }
@@ -61,6 +63,19 @@ pub enum Cmd {
 pub struct CompletionsArgs {
     #[arg(value_enum)]
     pub shell: Shell,
+}
+
+#[derive(Args)]
+#[command(after_long_help = report_help())]
+pub struct ReportArgs {
+    /// The files that --report has written, one run after the other on the page; - is standard
+    /// input. Also a file that a killed run has left: NAME.RUN_ID.partial.
+    #[arg(required = true, value_name = "REPORT", value_hint = ValueHint::FilePath)]
+    pub reports: Vec<PathBuf>,
+
+    /// The file for the page, which only you can read; - is standard output.
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub output: PathBuf,
 }
 
 /// The arguments of `load`, `plan` and `check`.

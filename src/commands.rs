@@ -3,7 +3,7 @@
 //! `load`, `plan` and `check` begin in the same way (`startup`): they list the objects and check
 //! the source, the staging directory and the target at the same time, and report all problems
 //! together. `load` and `check` then run the pipeline. `status`, `forget` and `ack` use only the
-//! ledger.
+//! ledger, and `report` only the reports of runs.
 //!
 //! The commands are the only code that sees the whole configuration. They hand each layer below
 //! only the settings that it needs.
@@ -16,6 +16,7 @@ mod metrics;
 mod new_table;
 mod outcome;
 mod plan;
+mod report;
 mod startup;
 mod status;
 
@@ -25,4 +26,5 @@ pub use forget::forget;
 pub use load::load;
 pub use outcome::RunResult;
 pub use plan::plan;
+pub use report::report;
 pub use status::{StatusForm, status};

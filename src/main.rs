@@ -7,7 +7,7 @@ use std::io::Write;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
-use s3_to_mysql::choices::LogFormat;
+use s3_to_mysql::choices::{LogFormat, ProgressMode};
 use s3_to_mysql::cli::{Cli, Cmd};
 use s3_to_mysql::commands::{RunResult, StatusForm};
 use s3_to_mysql::config::{Config, Resolved};
@@ -60,6 +60,14 @@ fn main() -> ExitCode {
         }
         Cmd::Ack(args) => {
             (Task::Ack { reason: args.reason }, args.settings.print_config, args.settings.resolve())
+        }
+        Cmd::Report(args) => {
+            let ended = commands::report(&args.reports, &args.output);
+            let paint = Terminal::new(ProgressMode::Off).error_paint();
+            for error in &ended.errors {
+                show(error, error.hint(), paint);
+            }
+            return ExitCode::from(ended.exit_code);
         }
         Cmd::Completions(completions) => {
             return finish(completions.write(&mut std::io::stdout()), exit_code::ALL_LOADED);

@@ -8,6 +8,6 @@ mod exposition;
 mod options;
 mod push;
 
-pub use exposition::{ObjectCounts, RunMetrics, last_success};
+pub use exposition::{EndMetrics, ObjectCounts, RunMetrics, earlier_end};
 pub use options::{Label, LabelError, MetricsConfig, PushUrl, PushUrlError};
 pub use push::push;

@@ -11,6 +11,8 @@ mod causes;
 mod checked;
 mod destination;
 mod document;
+mod given_setting;
+mod html;
 mod job_end;
 mod line_file;
 mod markdown;
@@ -19,6 +21,8 @@ mod object_line;
 mod options;
 mod outcome;
 mod part;
+mod pause;
+mod picture;
 mod run_end;
 mod run_facts;
 mod table;
@@ -29,17 +33,20 @@ mod timing;
 
 pub use destination::{ReportTo, ReportToError, parse_path};
 pub use document::{CheckTotals, LoadTotals};
+pub use given_setting::GivenSetting;
 pub use job_end::JobEnd;
 pub use line_file::Upload;
 pub use options::OutputConfig;
 pub use outcome::Outcome;
 pub use part::{EndedPart, PartStatus};
+pub use picture::Picture;
 pub use run_end::{CheckEnd, CreatedTable, RunEnd};
 pub use run_facts::RunFacts;
 pub use timing::Timing;
 pub(crate) use timing::{Stage, Stopwatch};
 
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::check::{Checked, Prediction};
 use crate::choices::{FailOn, ReportOnly};
@@ -120,6 +127,10 @@ pub struct Report {
     style: SummaryStyle,
     /// The paint for standard error.
     error_paint: Paint,
+    /// The page about the run, if one is wanted.
+    picture: Option<Picture>,
+    /// The totals for those who watch the run.
+    shared_totals: Option<Arc<Mutex<LoadTotals>>>,
 }
 
 /// The texts for the end of a run.
@@ -131,6 +142,8 @@ pub struct EndTexts {
     pub summary: String,
     /// The end of the run as Markdown.
     pub page: String,
+    /// The run as a page of HTML, if one is wanted.
+    pub picture: Option<String>,
     /// The failures as commands of GitHub Actions.
     pub annotations: String,
 }
@@ -178,7 +191,16 @@ impl Report {
             notes: Notes::default(),
             style,
             error_paint,
+            picture: config.html.is_some().then(Picture::default),
+            shared_totals: None,
         })
+    }
+
+    /// Returns the totals of a load, which follow the run.
+    pub fn share_totals(&mut self) -> Arc<Mutex<LoadTotals>> {
+        let shared = Arc::new(Mutex::new(self.totals.clone()));
+        self.shared_totals = Some(Arc::clone(&shared));
+        shared
     }
 
     /// Records the outcome of one object.
@@ -263,12 +285,26 @@ impl Report {
                 Ok(())
             }
         };
+        if let Some(shared) = &self.shared_totals {
+            *shared.lock().unwrap_or_else(PoisonError::into_inner) = self.totals.clone();
+        }
         let is_left_out =
             self.only == ReportOnly::New && matches!(outcome, Outcome::AlreadyLoaded { .. });
-        if !self.lines.is_open() || is_left_out {
+        if is_left_out || !self.wants_lines() {
             return kept;
         }
-        self.lines.add(&to_line(&ObjectLine::new(outcome, self.format))).and(kept)
+        self.add_line(&to_line(&ObjectLine::new(outcome, self.format))).and(kept)
+    }
+
+    fn wants_lines(&self) -> bool {
+        self.lines.is_open() || self.picture.is_some()
+    }
+
+    fn add_line(&mut self, line: &str) -> Result<()> {
+        if let Some(picture) = &mut self.picture {
+            picture.add_own(line);
+        }
+        self.lines.add(line)
     }
 
     /// Records what was found out about the target.
@@ -282,10 +318,10 @@ impl Report {
     /// # Errors
     /// The same as for [`Self::record`].
     pub fn record_part(&mut self, part: &EndedPart) -> Result<()> {
-        if !self.lines.is_open() {
+        if !self.wants_lines() {
             return Ok(());
         }
-        self.lines.add(&to_line(&PartLine::new(part)))
+        self.add_line(&to_line(&PartLine::new(part)))
     }
 
     /// Returns the texts of a run that ended, with this summary.
@@ -312,7 +348,8 @@ impl Report {
             errors: end.errors,
         };
         let annotations = annotations::text(table_name, end.errors, &self.causes);
-        EndTexts { problems, summary, page: page.text(), annotations }
+        let picture = self.picture.as_ref().map(Picture::page);
+        EndTexts { problems, summary, page: page.text(), picture, annotations }
     }
 
     /// Returns the totals so far.
@@ -332,7 +369,7 @@ impl Report {
     #[must_use]
     pub fn write_end(&mut self, end: &RunEnd<'_>) -> Option<Error> {
         let line = to_line(&self.load_summary(end));
-        self.lines.add(&line).err()
+        self.add_line(&line).err()
     }
 
     /// Gives the complete files their names. Returns the report that has to be uploaded, and the
@@ -379,6 +416,8 @@ impl Report {
                 if table.are_rows_whole { VerifiedAs::Rows } else { VerifiedAs::Columns }
             }),
             unverified_columns: end.verified.map(|table| table.unverified.as_slice()),
+            pauses: end.pauses.iter().flat_map(|all| &all.first).map(Into::into).collect(),
+            paused_seconds: end.paused_seconds(),
             error: end.errors.first().map(ErrorFields::new),
         }
     }
@@ -388,7 +427,7 @@ impl Report {
     pub fn write_check_end(&mut self, end: &CheckEnd<'_>) -> Option<Error> {
         let totals = self.check_totals();
         let line = to_line(&CheckReport { run: &self.run, totals: &totals, end: *end }.summary());
-        self.lines.add(&line).err()
+        self.add_line(&line).err()
     }
 
     /// Does for a check what [`Self::end_texts`] does for a load.

@@ -72,6 +72,18 @@ fn await_writer(pipe: &File, wait: Duration) -> io::Result<()> {
 /// # Errors
 /// The errors of writing. The old file is unchanged then.
 pub fn replace(path: &Path, text: &str) -> io::Result<()> {
+    replace_with(path, text, 0o644)
+}
+
+/// Does the same as [`replace`] with a file that only its owner can read.
+///
+/// # Errors
+/// The errors of [`replace`].
+pub fn replace_private(path: &Path, text: &str) -> io::Result<()> {
+    replace_with(path, text, 0o600)
+}
+
+fn replace_with(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     if path.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir()) {
         // A pipe or a device cannot be replaced.
         return OpenOptions::new().write(true).open(path)?.write_all(text.as_bytes());
@@ -84,7 +96,7 @@ pub fn replace(path: &Path, text: &str) -> io::Result<()> {
     let mut file =
         tempfile::Builder::new().prefix(&format!(".{name}.")).suffix(".tmp").tempfile_in(folder)?;
     file.write_all(text.as_bytes())?;
-    file.as_file().set_permissions(Permissions::from_mode(0o644))?;
+    file.as_file().set_permissions(Permissions::from_mode(mode))?;
     file.as_file().sync_all()?;
     file.persist(path).map(drop).map_err(|error| error.error)
 }
@@ -171,6 +183,8 @@ mod tests {
             assert_eq!(read_text(&path).unwrap(), text);
         }
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o644);
+        replace_private(&path, "c").unwrap();
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
         assert!(replace(dir.path(), "a directory").is_err());
         assert!(replace(&dir.path().join("no/such"), "").is_err());

@@ -1,11 +1,13 @@
 //! Decides how the program's outputs look: bars and color on a terminal, plain lines elsewhere.
 
+mod bars;
+
 use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::io;
 use std::io::{IsTerminal, Write};
 
-use indicatif::{MultiProgress, ProgressDrawTarget};
+use indicatif::MultiProgress;
 
 use crate::choices::{ProgressMode, SummaryForm};
 use crate::printable::{Newlines, escape, escape_json, printable};
@@ -37,14 +39,15 @@ impl Terminal {
             ProgressMode::Bars => true,
             ProgressMode::Log | ProgressMode::Off => false,
         };
-        let draw = || MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(8));
+        let term = std::env::var_os("TERM");
+        let draw = || MultiProgress::with_draw_target(bars::draw_target(term.as_deref()));
         Self {
             bars: has_bars.then(draw),
             is_output_interactive: io::stdout().is_terminal(),
             is_error_interactive,
             may_color: may_color(
                 std::env::var_os("NO_COLOR").as_deref(),
-                std::env::var_os("TERM").as_deref(),
+                term.as_deref(),
             ),
         }
     }

@@ -54,3 +54,17 @@ pub(super) fn ledger_help(success: &str) -> String {
     }
     text
 }
+
+/// Returns the help text about exit codes for `report`.
+pub(super) fn report_help() -> String {
+    let codes = [
+        (exit_code::ALL_LOADED, "the page is written, whatever it tells"),
+        (exit_code::USAGE, "a report cannot be read or is not whole, or the page not written"),
+    ];
+    let mut text = String::from("Exit codes:");
+    for (code, meaning) in codes {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\n  {code:>3}  {meaning}");
+    }
+    text
+}

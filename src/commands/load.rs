@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use super::metrics::{self, EndedRun};
+use super::metrics::{self, EndedRun, LiveMetrics, Watched};
 use super::new_table;
 use super::outcome::{OpenRun, RunResult};
 use super::startup::{open_ledger, open_rejects, prepare};
@@ -70,6 +70,13 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
     let ended = CancellationToken::new();
     let keeper = ledger.clone().map(|(ledger, _)| tokio::spawn(keep_alive(ledger, ended.clone())));
     let s3 = prepared.s3.clone();
+    let pauses = prepared.throttle.as_ref().map(Throttle::pauses).unwrap_or_default();
+    let opened = ledger.as_ref().map(|(ledger, _)| ledger);
+    let live = LiveMetrics::start(&config, started_at, opened, || Watched {
+        totals: open.report.share_totals(),
+        listed: Arc::clone(&open.listed),
+        pauses: Arc::clone(&pauses),
+    });
     let mut result = run(
         &config.pipeline(),
         prepared,
@@ -105,6 +112,7 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
         })
     };
     let created_table = open.created_table.take();
+    let pauses = pauses.so_far();
     let end = RunEnd {
         skipped_keys,
         is_listing_complete,
@@ -115,6 +123,7 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
         verified: verified.as_ref(),
         job_end: job_end.as_ref(),
         created_table: created_table.as_ref(),
+        pauses: Some(&pauses),
         ..RunEnd::default()
     };
     let unwritten =
@@ -148,10 +157,14 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
         elapsed,
         exit_code,
         totals: totals.clone(),
+        objects_listed: open.objects_listed(),
         is_listing_complete,
         newest_object: metrics::newest_object(&open.listed),
+        pauses,
     };
-    let opened = ledger.as_ref().map(|(ledger, _)| ledger);
+    if let Some(live) = live {
+        live.end().await;
+    }
     if let Some(ledger) = opened {
         end_run(ledger, exit_code, &totals).await;
     }

@@ -63,21 +63,31 @@ pub(crate) fn interrupted(exit_code: u8) -> Error {
     Error::new(ErrorKind::Interrupted, format!("the run was stopped by {signal}"))
 }
 
-/// The files for the end of a run as Markdown.
+/// The files for the end of a run as Markdown and as HTML.
 struct Pages {
+    html: Option<PathBuf>,
     summary_file: Option<PathBuf>,
     step_summary: Option<PathBuf>,
 }
 
 impl Pages {
-    fn of(output: &OutputConfig) -> Self {
+    fn of(output: &OutputConfig, facts: &RunFacts) -> Self {
         let OutputConfig { summary_file, step_summary, .. } = output;
-        Self { summary_file: summary_file.clone(), step_summary: step_summary.clone() }
+        Self {
+            html: output.html_of(&facts.run_id, facts.started_at),
+            summary_file: summary_file.clone(),
+            step_summary: step_summary.clone(),
+        }
     }
 
     /// Writes the files. One that cannot be written is a warning, because it says nothing about
     /// the table.
-    fn write(&self, page: &str) {
+    fn write(&self, page: &str, picture: Option<&str>) {
+        if let (Some(path), Some(picture)) = (&self.html, picture)
+            && let Err(error) = small_file::replace_private(path, picture)
+        {
+            tracing::warn!("--html {} cannot be written: {error}", path.display());
+        }
         let summary_file = self.summary_file.as_ref();
         let replaced = summary_file.map(|path| (path, small_file::replace(path, page)));
         let appended = self.step_summary.as_ref().map(|path| (path, append(path, page)));
@@ -137,6 +147,7 @@ impl OpenRun {
         let keys_from = config.source.keys_from.as_deref();
         let run = RunId::new();
         let facts = facts(config, &run);
+        let pages = Pages::of(&config.output, &facts);
         let report = match check_bucket(config, &shutdown).await {
             Some(error) => Err(error),
             None => Report::open(
@@ -159,7 +170,7 @@ impl OpenRun {
             report,
             has_report_on_output,
             has_json_summary: summary == SummaryForm::Json,
-            pages: Pages::of(&config.output),
+            pages,
             has_annotations: config.output.has_annotations,
             uploads_by,
             created_table: None,
@@ -217,8 +228,8 @@ impl OpenRun {
 
     /// Returns the result of a run with these texts.
     pub(super) fn result(self, exit_code: u8, texts: EndTexts, errors: Vec<Error>) -> RunResult {
-        let EndTexts { mut problems, summary, page, annotations } = texts;
-        self.pages.write(&page);
+        let EndTexts { mut problems, summary, page, picture, annotations } = texts;
+        self.pages.write(&page, picture.as_deref());
         if self.has_annotations {
             problems += &annotations;
         }
@@ -290,5 +301,6 @@ fn facts(config: &Config, run: &RunId) -> RunFacts {
         sources: config.source.uris.iter().map(SourceUri::literal).collect(),
         keys_from: config.source.keys_from.as_ref().map(|path| path.display().to_string()),
         started_at: Timestamp::now(),
+        settings: config.output.settings.clone(),
     }
 }

@@ -1,6 +1,7 @@
 //! The command `s3-to-mysql plan`: does the listing, the preflight and the comparison with the
 //! ledger like a load, then shows what would be loaded. It changes nothing.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use super::new_table;
 use super::outcome::RunResult;
 use super::startup::{look_into_ledger, prepare};
 use crate::config::Config;
-use crate::dialect::LineTerminator;
+use crate::dialect::{LineTerminator, ObjectFormat};
 use crate::error::{Error, ErrorKind};
 use crate::exit_code::{self, End};
 use crate::ledger::{Ledger, ObjectState};
@@ -20,7 +21,7 @@ use crate::policy::Mode;
 use crate::preflight::Preflight;
 use crate::printable::printable;
 use crate::progress::ListingProgress;
-use crate::report::CreatedTable;
+use crate::report::{CreatedTable, counted};
 use crate::s3_uri::key_line;
 use crate::source::Listed;
 use crate::staging::Budget;
@@ -53,7 +54,13 @@ struct PlanTotals {
     already_loaded: u64,
     skipped_changed: u64,
     acknowledged: u64,
+    /// The number of objects by the end of their names, for names of other formats.
+    other_formats: BTreeMap<&'static str, u64>,
 }
+
+/// The ends of the names of objects that are not text, whatever compression they have.
+const OTHER_FORMATS: [&str; 9] =
+    [".parquet", ".orc", ".avro", ".xlsx", ".xls", ".zip", ".tar", ".tgz", ".pdf"];
 
 /// Writes a line for each object to `output` during the listing, then the sums and the statement.
 /// If the table is missing and is to be created, writes only the statement that creates it.
@@ -88,6 +95,7 @@ pub async fn plan(config: Config, output: &mut (dyn Write + Send)) -> RunResult 
     let written = async {
         write_objects(&config, &budget, ledger.as_ref(), &mut objects, &mut sums, output).await?;
         write_sums(&sums, output)?;
+        write_other_formats(&sums, config.format.object_format(), output)?;
         write_statement(&config, &preflight, output)?;
         Ok(())
     }
@@ -172,6 +180,9 @@ async fn write_objects(
             sums.bytes += u128::from(object.size_bytes);
             let line = key_line(&object.bucket, &object.key);
             writeln!(output, "{:>15}  {line}", object.size_bytes)?;
+            if let Some(end) = other_format(&object.key) {
+                *sums.other_formats.entry(end).or_default() += 1;
+            }
             let has_ledger = config.ledger.table.is_some();
             let is_split = split_object::is_large(&options, budget, has_ledger, object.size_bytes);
             if object.size_bytes > budget.total().bytes() && !is_split {
@@ -182,6 +193,12 @@ async fn write_objects(
             }
         }
     }
+}
+
+/// Returns the end of the name if it is one of [`OTHER_FORMATS`].
+fn other_format(key: &str) -> Option<&'static str> {
+    let key = key.to_ascii_lowercase();
+    OTHER_FORMATS.into_iter().find(|end| key.ends_with(end))
 }
 
 impl PlanTotals {
@@ -204,21 +221,41 @@ fn write_sums(sums: &PlanTotals, output: &mut (dyn Write + Send)) -> std::io::Re
     let &PlanTotals { objects, bytes, unloadable, already_loaded, .. } = sums;
     let &PlanTotals { skipped_changed, acknowledged, .. } = sums;
     if already_loaded > 0 {
-        writeln!(output, "{already_loaded} objects are already loaded")?;
+        writeln!(output, "{} already loaded", counted(already_loaded, "object"))?;
     }
     if skipped_changed > 0 {
-        writeln!(
-            output,
-            "{skipped_changed} objects have changed since they were loaded, and are skipped"
-        )?;
+        let skipped = counted(skipped_changed, "object");
+        writeln!(output, "{skipped} skipped: changed since the load")?;
     }
     if acknowledged > 0 {
-        writeln!(output, "{acknowledged} failed objects are acknowledged, and are skipped")?;
+        let skipped = counted(acknowledged, "failed object");
+        writeln!(output, "{skipped} skipped: acknowledged")?;
     }
     let human = HumanBytes(u64::try_from(bytes).unwrap_or(u64::MAX));
-    writeln!(output, "{objects} objects, {bytes} bytes ({human})")?;
+    writeln!(output, "{}, {bytes} bytes ({human})", counted(objects, "object"))?;
     if unloadable > 0 {
-        writeln!(output, "{unloadable} of the keys cannot be loaded; see the warnings")?;
+        writeln!(output, "{} cannot be loaded; see the warnings", counted(unloadable, "key"))?;
+    }
+    Ok(())
+}
+
+/// Names the objects whose names say that they are not what a load reads. A plan reads no object,
+/// and a load goes by the content.
+fn write_other_formats(
+    sums: &PlanTotals,
+    format: ObjectFormat,
+    output: &mut (dyn Write + Send),
+) -> std::io::Result<()> {
+    if !matches!(format, ObjectFormat::Delimited | ObjectFormat::Jsonl | ObjectFormat::Json) {
+        return Ok(());
+    }
+    for (end, count) in &sums.other_formats {
+        writeln!(
+            output,
+            "{}: the name ends in {end}, but a load reads text ({format}) and fails objects that \
+             are not; --exclude '*{end}' leaves them out",
+            counted(*count, "object")
+        )?;
     }
     Ok(())
 }

@@ -285,6 +285,7 @@ pub(super) fn files_that_collide(resolver: &mut Resolver, config: &Config) {
         (&s::KEYS_FROM, config.source.keys_from.as_ref()),
         (&s::REPORT, report),
         (&s::FAILED_KEYS, config.output.failed_keys.as_ref()),
+        (&s::HTML, config.output.html.as_ref()),
         (&s::SUMMARY_FILE, config.output.summary_file.as_ref()),
         (&s::METRICS_FILE, config.metrics.file.as_ref()),
     ];

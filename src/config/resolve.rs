@@ -16,6 +16,7 @@
 //!
 //! A command ignores the settings that it does not use, so one file can serve all commands.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,7 +27,7 @@ use super::{
 };
 use crate::choices::{FailOn, LogFormat, ProgressMode, ReportOnly, SummaryForm};
 use crate::dialect::ObjectFormat;
-use crate::report::{OutputConfig, ReportTo, parse_path};
+use crate::report::{GivenSetting, OutputConfig, ReportTo, parse_path};
 use crate::retry::RetryConfig;
 use crate::settings::{
     FileLayer, Layer, Origin, Problem, Provenance, Resolver, Scope, Setting, count, env,
@@ -119,6 +120,10 @@ where
             .effective
             .retain(|name, _| Setting::by_name(name).is_some_and(|setting| scope.uses(setting)));
         let provenance = Provenance::new(resolver.effective);
+        config.output.settings = provenance
+            .given()
+            .map(|(name, value, from)| (name.to_owned(), GivenSetting { value, from }))
+            .collect();
         Ok(Resolved { config, provenance, warnings: resolver.warnings })
     } else {
         Err(resolver.problems)
@@ -156,6 +161,7 @@ fn output(resolver: &mut Resolver) -> OutputConfig {
         report: resolver.optional(&s::REPORT, ReportTo::parse),
         report_only: resolver.choice(&s::REPORT_ONLY).unwrap_or(ReportOnly::All),
         failed_keys: resolver.optional(&s::FAILED_KEYS, parse_path),
+        html: resolver.optional(&s::HTML, parse_path),
         summary_file: resolver.path(&s::SUMMARY_FILE),
         step_summary: None,
         has_annotations: false,
@@ -171,5 +177,6 @@ fn output(resolver: &mut Resolver) -> OutputConfig {
             })
             .unwrap_or_default(),
         progress: resolver.choice(&s::PROGRESS).unwrap_or(ProgressMode::Auto),
+        settings: BTreeMap::new(),
     }
 }

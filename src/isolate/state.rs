@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::setup::IsolationSetup;
 use super::tally::Tally;
 use crate::error::BadRow;
-use crate::load_data::{Diagnostic, LoadRequest, LoadStats, Plan, Policy, RowErrorKind};
+use crate::load_data::{
+    Diagnostic, LoadRequest, LoadStats, Plan, Policy, RowErrorKind, renumbered,
+};
 use crate::mysql::Session;
 use crate::rejects::RejectFile;
 use crate::values::RowRules;
@@ -95,7 +97,44 @@ pub(super) enum SendOutcome {
     RowErrors(Vec<RowError>),
 }
 
-/// Adds a reason for which a row is flagged.
+/// Adds a reason for which a row is flagged. One that the server gave before is not repeated: a row
+/// that is sent again has the same notes again.
 pub(super) fn flag(flagged: &mut Flagged, index: usize, row_error: RowError) {
-    flagged.entry(index).or_default().push(row_error);
+    let row_errors = flagged.entry(index).or_default();
+    // The numbers in the messages are those of the row in its statement.
+    let text = |warning: &Diagnostic| renumbered(warning, 0);
+    let is_known = row_errors.iter().any(|known| {
+        let (known, warning) = (&known.warning, &row_error.warning);
+        known.code == warning.code
+            && known.column == warning.column
+            && text(known) == text(warning)
+    });
+    if !is_known {
+        row_errors.push(row_error);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_that_comes_again_is_listed_once() {
+        let row_error = |code, message: &str| RowError {
+            kind: RowErrorKind::BadRow,
+            warning: Diagnostic::new("Note".to_owned(), code, message.to_owned()),
+        };
+        let mut flagged = Flagged::new();
+        for (code, message) in [
+            (1265, "Data truncated for column 'a' at row 78"),
+            (1265, "Data truncated for column 'a' at row 1"),
+            (1265, "Data truncated for column 'b' at row 1"),
+            (1261, "Row 3 doesn't contain data for all columns"),
+            (1261, "Row 1 doesn't contain data for all columns"),
+        ] {
+            flag(&mut flagged, 77, row_error(code, message));
+        }
+        flag(&mut flagged, 78, row_error(1265, "Data truncated for column 'a' at row 79"));
+        assert_eq!((flagged[&77].len(), flagged[&78].len()), (3, 1));
+    }
 }

@@ -102,6 +102,11 @@ impl Causes {
         shown.collect()
     }
 
+    /// Returns the number of objects whose causes are not among them.
+    pub(super) fn not_kept(&self) -> u64 {
+        self.others
+    }
+
     fn sorted(&self) -> Vec<&Cause> {
         let mut causes: Vec<&Cause> = self.kept.iter().collect();
         causes.sort_by_key(|cause| std::cmp::Reverse(cause.objects));

@@ -7,9 +7,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::given_setting::GivenSetting;
 use super::job_end::JobEnd;
+use super::pause::PauseFields;
 use super::timing::TimeFields;
 use crate::error::{BadRow, Error, ErrorKind, RawRow};
 use crate::load_data::LoadStats;
@@ -182,6 +184,9 @@ pub(super) struct ErrorFields<'a> {
     /// The rows with errors, as far as they are known. Only objects that failed have this field.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rows: Option<Vec<RowFields<'a>>>,
+    /// The number of rows with errors. Only objects that failed have this field, if it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) row_count: Option<u64>,
 }
 
 /// One row error.
@@ -204,7 +209,8 @@ pub(super) struct RowFields<'a> {
 }
 
 /// The totals of a load, in its summary.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
 pub struct LoadTotals {
     /// Objects that this run loaded.
     pub objects_loaded: u64,
@@ -286,6 +292,8 @@ pub(super) struct RunFields<'a> {
     pub(super) version: &'static str,
     /// Objects that the listing has found, before the ledger says what is left to load.
     pub(super) objects_listed: u64,
+    /// The settings that were given, by name. Secrets are left out.
+    pub(super) settings: &'a BTreeMap<String, GivenSetting>,
 }
 
 /// The last line in the report of a load.
@@ -320,6 +328,10 @@ pub(super) struct LoadSummary<'a> {
     pub(super) verified_as: Option<VerifiedAs>,
     /// The columns that could not be compared, with the reasons.
     pub(super) unverified_columns: Option<&'a [verify::Unverified]>,
+    /// The first 1,000 pauses.
+    pub(super) pauses: Vec<PauseFields<'a>>,
+    /// The seconds of all pauses for each reason.
+    pub(super) paused_seconds: BTreeMap<&'static str, f64>,
     /// The error that prevented the run or ended it early. `null` if there was none.
     pub(super) error: Option<ErrorFields<'a>>,
 }
@@ -352,7 +364,8 @@ pub(super) enum VerifiedAs {
 }
 
 /// The totals of a check, in its summary.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
 pub struct CheckTotals {
     /// Objects that were checked.
     pub objects_checked: u64,
@@ -450,7 +463,8 @@ pub(super) fn whole(verified: staging::Integrity) -> Option<staging::Integrity> 
 impl<'a> ErrorFields<'a> {
     /// Returns the fields without rows, which belong to objects that failed.
     pub(super) fn new(error: &'a Error) -> Self {
-        Self { code: error.kind, message: error.full_text(), hint: error.hint(), rows: None }
+        let (message, hint) = (error.full_text(), error.hint());
+        Self { code: error.kind, message, hint, rows: None, row_count: None }
     }
 }
 

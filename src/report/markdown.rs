@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 
 use super::causes::{Causes, ShownCause};
+use super::html;
 use super::table::SummaryTable;
 use crate::error::Error;
 use crate::printable::printable;
@@ -98,18 +99,7 @@ fn escaped(line: &str) -> String {
 
 /// Returns the line so that HTML shows it as it is.
 fn html(line: &str) -> String {
-    let mut text = String::new();
-    for character in cut(line).chars() {
-        match character {
-            '&' => text.push_str("&amp;"),
-            '<' => text.push_str("&lt;"),
-            '>' => text.push_str("&gt;"),
-            '"' => text.push_str("&quot;"),
-            '\'' => text.push_str("&#39;"),
-            character => text.push(character),
-        }
-    }
-    text
+    html::escaped(&cut(line))
 }
 
 /// Returns the line without control characters and of bounded length.

@@ -44,6 +44,7 @@ impl<'a> ObjectLine<'a> {
                 times: TimeFields::new(timing),
                 error: Some(ErrorFields {
                     rows: Some(error.bad_rows().iter().map(Into::into).collect()),
+                    row_count: error.all_bad_rows().count,
                     ..ErrorFields::new(error)
                 }),
                 loaded: None,

@@ -1,5 +1,6 @@
 //! The data of a run that has ended, for the report and the summary.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::document::LoadTotals;
@@ -7,6 +8,7 @@ use super::job_end::JobEnd;
 use crate::error::Error;
 use crate::ledger::{Job, RunId};
 use crate::source::SkippedKeys;
+use crate::throttle::Pauses;
 use crate::verify::TableVerification;
 
 /// The data that the summary of a load is made from.
@@ -44,9 +46,17 @@ pub struct RunEnd<'a> {
     pub verified: Option<&'a TableVerification>,
     /// The table that the run created, if it did.
     pub created_table: Option<&'a CreatedTable>,
+    /// The pauses of a run that could have some.
+    pub pauses: Option<&'a Pauses>,
 }
 
 impl RunEnd<'_> {
+    /// Returns the seconds of the pauses for each reason.
+    pub(super) fn paused_seconds(&self) -> BTreeMap<&'static str, f64> {
+        let sums = self.pauses.iter().flat_map(|pauses| &pauses.sums);
+        sums.map(|(&reason, time)| (reason.into(), time.as_secs_f64())).collect()
+    }
+
     /// Returns what is said of objects that `--force` loaded again.
     pub(super) fn loaded_again_remark(&self) -> &'static str {
         if self.ledger.is_some_and(|(_, job)| job.was_emptied) {

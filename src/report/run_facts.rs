@@ -1,10 +1,12 @@
 //! The facts about a run that its report names.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::document::RunFields;
+use super::given_setting::GivenSetting;
 use super::run_end::RunEnd;
 use super::timing::shown_time;
 
@@ -20,6 +22,8 @@ pub struct RunFacts {
     pub sources: Vec<String>,
     pub keys_from: Option<String>,
     pub started_at: Timestamp,
+    /// The settings that were given, by name.
+    pub settings: BTreeMap<String, GivenSetting>,
 }
 
 impl RunFacts {
@@ -42,6 +46,7 @@ impl RunFacts {
             exit_code: end.exit_code,
             version: env!("CARGO_PKG_VERSION"),
             objects_listed: end.objects_listed,
+            settings: &self.settings,
         }
     }
 

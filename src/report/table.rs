@@ -230,7 +230,7 @@ impl SummaryTable {
     fn skipped_keys(&mut self, keys: SkippedKeys) {
         let SkippedKeys { folder_markers, hidden, filtered_out } = keys;
         let reasons: Vec<String> = [
-            (folder_markers, "folder markers"),
+            (folder_markers, if folder_markers == 1 { "folder marker" } else { "folder markers" }),
             (hidden, "hidden"),
             (filtered_out, "filtered out"),
         ]

@@ -11,6 +11,7 @@ use crate::source::SkippedKeys;
 use crate::sql_text::TableName;
 use crate::staging;
 use crate::terminal::Paint;
+use crate::throttle::{Pause, PauseReason, Pauses};
 use crate::unpack::{Codec, Codecs};
 use crate::verify::{TableVerification, Unverified};
 
@@ -59,6 +60,10 @@ fn facts() -> RunFacts {
         sources: vec!["s3://b/a/".to_owned()],
         keys_from: None,
         started_at: TIME.parse().unwrap(),
+        settings: BTreeMap::from([(
+            "table".to_owned(),
+            GivenSetting { value: "\"t\"".to_owned(), from: "command line, --table".to_owned() },
+        )]),
     }
 }
 
@@ -171,6 +176,8 @@ fn report(path: Option<&Path>, style: SummaryStyle, outcomes: &[Outcome]) -> Rep
         notes: Notes::default(),
         style,
         error_paint: Paint::PLAIN,
+        picture: None,
+        shared_totals: None,
     };
     for outcome in outcomes {
         report.record(outcome).unwrap();
@@ -222,6 +229,14 @@ fn the_names_and_values_of_a_loads_report_stay_as_they_are() {
             timing: timing(),
         };
         report.record_part(&part).unwrap();
+        let pause = Pause {
+            started_at: TIME.parse().unwrap(),
+            duration: ELAPSED,
+            reason: PauseReason::ReplicaLag,
+            message: "replica r is 9 s behind".to_owned(),
+        };
+        let sums = BTreeMap::from([(PauseReason::ReplicaLag, ELAPSED)]);
+        let pauses = Pauses { first: vec![pause], sums };
         let _ = report.write_end(&RunEnd {
             skipped_keys: SkippedKeys { folder_markers: 1, hidden: 2, filtered_out: 3 },
             is_listing_complete: true,
@@ -239,6 +254,7 @@ fn the_names_and_values_of_a_loads_report_stay_as_they_are() {
                 is_finished: false,
                 totals: JobTotals { objects: 11, rows: 12 },
             }),
+            pauses: Some(&pauses),
         });
     });
     insta::assert_snapshot!(text);

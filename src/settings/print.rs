@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fmt::Write as _;
 
-use super::layer::Value;
+use super::layer::{Origin, Value};
 use super::resolver::{Effective, Shown};
 use super::setting::{Setting, ValueKind};
 use super::table;
@@ -20,6 +20,16 @@ pub struct Provenance(BTreeMap<&'static str, Effective>);
 impl Provenance {
     pub(crate) fn new(effective: BTreeMap<&'static str, Effective>) -> Self {
         Self(effective)
+    }
+
+    /// Returns the name, the value as TOML and the origin of each setting that is not at its
+    /// default. Secrets are left out.
+    pub(crate) fn given(&self) -> impl Iterator<Item = (&'static str, String, String)> {
+        self.0.iter().filter_map(|(name, Effective { value, origin })| {
+            let Shown::Value(value) = value else { return None };
+            let setting = Setting::by_name(name).filter(|_| *origin != Origin::Default)?;
+            Some((*name, toml_value(setting, value), origin.to_string()))
+        })
     }
 }
 

@@ -521,6 +521,12 @@ settings! {
                form that stays stable for scripts. json: one line, the same as the last line of \
                --report.")
         .default("auto");
+    HTML = Setting::new(Output, "html", Path,
+        "Write a page with a picture of the run to this file")
+        .more("One file of HTML without scripts, which loads nothing: the verdict, the counts, \
+               what failed and why, a timeline of the connections, the throughput and the \
+               settings. It quotes bad rows, so only you can read it. The name may have the \
+               placeholders of report. `s3-to-mysql report` makes the same page from reports.");
     SUMMARY_FILE = Setting::new(Output, "summary-file", Path,
         "Write the end of a load or check to this file, as Markdown")
         .more("For the page of a CI system: what happened, a table of counts, and the failures by \

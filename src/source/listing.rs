@@ -52,7 +52,7 @@ pub enum Listed {
 }
 
 /// The keys that a listing skipped, counted by reason.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct SkippedKeys {
     /// Empty objects that stand for a folder, `name/` or `name_$folder$`, or that mark one as
     /// complete, `_SUCCESS`.

@@ -7,7 +7,7 @@
 //! as beyond its threshold: a run that must spare a replica must not take silence for health.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use mysql_async::{Row, Value};
@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::limiter::ConcurrencyLimiter;
 use super::options::ThroughputConfig;
+use super::pauses::{PauseLog, PauseReason};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::{Conn, Connector, Flavor, Phase, classify, codes};
 
@@ -27,6 +28,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// The probes that watch the server and its replicas.
 pub(crate) struct Throttle {
     probes: Vec<Probe>,
+    pauses: Arc<PauseLog>,
 }
 
 struct Probe {
@@ -53,10 +55,11 @@ enum Reading {
 }
 
 /// A guard that ends the pause when the monitor ends.
-struct Resuming(Arc<ConcurrencyLimiter>);
+struct Resuming(Arc<ConcurrencyLimiter>, Arc<PauseLog>);
 
 impl Drop for Resuming {
     fn drop(&mut self) {
+        self.1.end();
         self.0.pause(false);
     }
 }
@@ -102,7 +105,12 @@ impl Throttle {
                     .with_hint("in --replica, name servers that replicate from the target"));
             }
         }
-        Ok((!probes.is_empty()).then_some(Self { probes }))
+        Ok((!probes.is_empty()).then_some(Self { probes, pauses: Arc::default() }))
+    }
+
+    /// Returns the record of the pauses.
+    pub(crate) fn pauses(&self) -> Arc<PauseLog> {
+        Arc::clone(&self.pauses)
     }
 
     /// Watches until `ended`. The caller must pause the limiter first, because nobody knows before
@@ -113,9 +121,8 @@ impl Throttle {
         ended: CancellationToken,
     ) {
         // However the monitor ends, no worker may keep waiting for it.
-        let _resuming = Resuming(Arc::clone(&limiter));
-        let mut paused: Option<Instant> = None;
-        while ended.run_until_cancelled(self.check(&limiter, &mut paused)).await.is_some() {
+        let _resuming = Resuming(Arc::clone(&limiter), self.pauses());
+        while ended.run_until_cancelled(self.check(&limiter)).await.is_some() {
             if ended.run_until_cancelled(tokio::time::sleep(CHECK_INTERVAL)).await.is_none() {
                 break;
             }
@@ -125,32 +132,45 @@ impl Throttle {
         }
     }
 
-    async fn check(&mut self, limiter: &ConcurrencyLimiter, paused: &mut Option<Instant>) {
+    async fn check(&mut self, limiter: &ConcurrencyLimiter) {
         // The run's own transactions are no reason to wait.
         let ours = limiter.loading() as u64;
         let seen =
             join_all(self.probes.iter_mut().map(async |probe| match probe.check(ours).await {
                 Ok(Reading::Within) => None,
-                Ok(Reading::Past(why)) => Some(why),
-                Ok(Reading::NoReplica) => Some(format!("{} is no longer a replica", probe.name)),
-                Err(error) => Some(error.one_line()),
+                Ok(Reading::Past(why)) => Some((probe.bound.reason(), why)),
+                Ok(Reading::NoReplica) => {
+                    let why = format!("{} is no longer a replica", probe.name);
+                    Some((PauseReason::ReplicaLag, why))
+                }
+                Err(error) => Some((PauseReason::NoAnswer, error.one_line())),
             }))
             .await;
-        let reasons: Vec<String> = seen.into_iter().flatten().collect();
-        match (&paused, reasons.is_empty()) {
-            (None, false) => {
-                tracing::warn!("paused, no new load begins: {}", reasons.join("; "));
+        let (reasons, texts): (Vec<PauseReason>, Vec<String>) = seen.into_iter().flatten().unzip();
+        match reasons.first() {
+            Some(&reason) if !self.pauses.is_paused() => {
+                let why = texts.join("; ");
+                tracing::warn!("paused, no new load begins: {why}");
                 limiter.pause(true);
-                *paused = Some(Instant::now());
+                self.pauses.begin(reason, why);
             }
-            (Some(since), true) => {
-                tracing::info!("resuming after a pause of {:.0?}", since.elapsed());
+            Some(_) => {}
+            None => {
+                if let Some(pause) = self.pauses.end() {
+                    tracing::info!("resuming after a pause of {pause:.0?}");
+                }
+                // It was also paused until the first check.
                 limiter.pause(false);
-                *paused = None;
             }
-            // The limiter was paused until the first check.
-            (None, true) => limiter.pause(false),
-            (Some(_), false) => {}
+        }
+    }
+}
+
+impl Threshold {
+    fn reason(self) -> PauseReason {
+        match self {
+            Self::ThreadsRunning(_) => PauseReason::ThreadsRunning,
+            Self::Lag(_) => PauseReason::ReplicaLag,
         }
     }
 }

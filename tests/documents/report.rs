@@ -14,7 +14,9 @@ pub(crate) const MARKER: &str = "<!-- generated below: \
 /// The files that define the types.
 const FILES: &[&str] = &[
     "src/report/document.rs",
+    "src/report/given_setting.rs",
     "src/report/part.rs",
+    "src/report/pause.rs",
     "src/report/timing.rs",
     "src/source/listing.rs",
     "src/verify/column.rs",
@@ -33,7 +35,9 @@ const SECTIONS: &[(&str, &str)] = &[
     ("RowFields", "Rows"),
     ("LoadSummary", "Summary of a load"),
     ("JobFields", "Jobs"),
+    ("PauseFields", "Pauses"),
     ("CheckSummary", "Summary of a check"),
+    ("GivenSetting", "Settings"),
     ("SkippedKeys", "Keys passed over"),
     ("Unverified", "Columns not verified"),
 ];
@@ -229,6 +233,8 @@ impl Serde {
                         read.is_tagged = meta.value()?.parse::<syn::LitStr>()?.value() == "type";
                     }
                     "flatten" => read.is_flattened = true,
+                    // This is for reading alone.
+                    "default" => {}
                     "skip_serializing_if" => {
                         meta.value()?.parse::<syn::LitStr>()?;
                     }

@@ -100,7 +100,7 @@ async fn a_table_that_exists_is_left_as_it_is(env: TestEnv) -> Result<()> {
     let planned = plan(&env, &BY_POSITION).await?;
     planned.expect(0)?;
     planned.says("LOAD DATA")?;
-    planned.says("1 objects are already loaded")
+    planned.says("1 object already loaded")
 }
 
 #[apply(load_test)]

@@ -278,10 +278,10 @@ async fn a_plan_lists_what_is_left_and_changes_nothing(env: TestEnv) -> Result<(
         !ended.stdout.contains("s3://etl/a\n") && ended.stdout.contains("s3://etl/c\n"),
         "{ended}"
     );
-    ended.says("1 objects are already loaded\n1 objects, 2 bytes")?;
+    ended.says("1 object already loaded\n1 object, 2 bytes")?;
     let skipping = env.run(&[&plan[..], &["--on-changed", "skip"]].concat()).await?;
     skipping.expect(0)?;
-    skipping.says("1 objects have changed since they were loaded, and are skipped")?;
+    skipping.says("1 object skipped: changed since the load")?;
     let anew = env.run(&[&plan[..], &["--mode", "truncate"]].concat()).await?;
     anew.expect(0)?;
     anew.says("3 objects, 12 bytes")?;

@@ -53,6 +53,7 @@ mod oracle;
 mod outcome;
 mod packed;
 mod parts;
+mod picture;
 mod policy;
 mod reading;
 mod readme;

@@ -13,6 +13,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::registry::{apply, load_test};
 use crate::support::program::{Ended, TestEnv, finish};
+use crate::support::s3::{Fault, Times};
+use crate::support::until::until;
 
 async fn create_table(env: &TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT NOT NULL, b VARCHAR(20) NOT NULL) ENGINE=InnoDB").await
@@ -267,5 +269,50 @@ async fn settings_of_metrics_that_make_no_sense_are_refused(env: TestEnv) -> Res
         ended.says(why)?;
         ensure!(!ended.stderr.contains("secret"), "{ended}");
     }
+    Ok(())
+}
+
+#[apply(load_test)]
+async fn the_file_follows_a_run_and_keeps_the_end_of_the_one_before(env: TestEnv) -> Result<()> {
+    create_table(&env).await?;
+    let file = env.path("t.prom").display().to_string();
+    env.put("in/bad", "no number\tx\n")?;
+    env.load_ending(3, "t", &["--metrics-file", &file]).await?;
+    let before = written(&env)?;
+    ensure!(value(&before, "running")?.abs() < 1e-9, "{before:#?}");
+
+    env.put("in/a", "1\tx\n2\ty\n")?;
+    env.put("in/z", "3\tx\n")?;
+    let held = env.s3.faults().on_get("in/z", Times::Always, Fault::Hold);
+    let mut command = env.command(["load", "s3://etl/", "--table", "t", "--no-batch"]);
+    let child = command.args(["--metrics-file", &file]).spawn()?;
+    // This is in the file after fifteen seconds.
+    let running = until(|| async {
+        let found = written(&env)?;
+        let loaded = value(&found, "objects status=\"loaded\"")?;
+        Ok((loaded > 0.5 && value(&found, "running")? > 0.5).then_some(found))
+    })
+    .await?;
+    for (name, expected) in [
+        ("rows outcome=\"loaded\"", 2.0),
+        ("objects status=\"failed\"", 1.0),
+        ("listed_objects", 3.0),
+        ("exit_code", 3.0),
+    ] {
+        ensure!((value(&running, name)? - expected).abs() < 1e-9, "{name}: {running:#?}");
+    }
+    let end = "last_run_end_timestamp_seconds";
+    ensure!((value(&running, end)? - value(&before, end)?).abs() < 1e-3, "{running:#?}");
+    let start = "last_run_start_timestamp_seconds";
+    ensure!(value(&running, start)? > value(&before, end)?, "{running:#?}");
+    ensure!(value(&running, "duration_seconds")? > 10.0, "{running:#?}");
+    ensure!(!running.contains_key("backlog_objects"), "{running:#?}");
+
+    held.remove();
+    finish(child).await?.expect(3)?;
+    let after = written(&env)?;
+    ensure!(value(&after, "running")?.abs() < 1e-9, "{after:#?}");
+    ensure!(value(&after, end)? > value(&before, end)?, "{after:#?}");
+    ensure!((value(&after, "backlog_objects")? - 1.0).abs() < 1e-9, "{after:#?}");
     Ok(())
 }

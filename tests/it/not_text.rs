@@ -242,3 +242,21 @@ async fn other_formats_are_named_where_json_is_expected_too(env: TestEnv) -> Res
     ensure!(env.count("t").await? == 0);
     Ok(())
 }
+
+#[apply(load_test)]
+async fn a_plan_names_objects_whose_names_are_those_of_other_formats(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (s TEXT)").await?;
+    for key in ["a.csv", "b.csv.gz", "c.parquet", "d.PARQUET", "e.zip", "f"] {
+        env.put(key, "x\n")?;
+    }
+    let planned = env.run(&["plan", "s3://etl/", "--table", "t"]).await?;
+    planned.expect(0)?;
+    planned.says(
+        "6 objects, 12 bytes (12 B)\n\
+         2 objects: the name ends in .parquet, but a load reads text (delimited) and fails objects \
+         that are not; --exclude '*.parquet' leaves them out\n\
+         1 object: the name ends in .zip, but ",
+    )?;
+    ensure!(!planned.stdout.contains(".gz, but"), "{planned}");
+    Ok(())
+}

@@ -2,11 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
+use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
+use mysql_async::prelude::Queryable as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::{Child, ChildStdin, ChildStdout};
 
 use crate::registry::{apply, load_test};
 use crate::support::program::{TestEnv, finish};
+use crate::support::terminal::TerminalScreen;
 
 /// Returns how the program ended on a terminal, and what it showed there.
 async fn shown(
@@ -281,5 +286,89 @@ async fn the_bar_of_bytes_moves_while_one_large_object_loads(env: TestEnv) -> Re
         );
         ensure!(pieces.iter().any(|it| it.trim_end().ends_with(" seconds left")), "{pieces:#?}");
     }
+    Ok(())
+}
+
+/// A program on a terminal with a keyboard.
+struct Interactive {
+    child: Child,
+    keyboard: ChildStdin,
+    output: ChildStdout,
+    seen: Vec<u8>,
+}
+
+const CTRL_C: &[u8] = b"\x03";
+
+impl Interactive {
+    fn start(env: &TestEnv, columns: u16, args: &str) -> Result<Self> {
+        let mut child = env.on_terminal(columns, args).stdin(Stdio::piped()).spawn()?;
+        let keyboard = child.stdin.take().context("no standard input")?;
+        let output = child.stdout.take().context("no standard output")?;
+        Ok(Self { child, keyboard, output, seen: Vec::new() })
+    }
+
+    /// Reads on until the output of the last step is as wanted, or has ended. Returns that output.
+    async fn read_until(&mut self, is_there: impl Fn(&str) -> bool) -> Result<String> {
+        let start = self.seen.len();
+        let mut chunk = [0; 4096];
+        loop {
+            let text = String::from_utf8_lossy(&self.seen[start..]).into_owned();
+            if is_there(&text) {
+                return Ok(text);
+            }
+            let length = self.output.read(&mut chunk).await?;
+            ensure!(length > 0, "the output ended\n{text:?}");
+            self.seen.extend(&chunk[..length]);
+        }
+    }
+
+    fn screen(&self, columns: u16) -> Vec<String> {
+        TerminalScreen::showing(columns, &String::from_utf8_lossy(&self.seen)).lines()
+    }
+}
+
+/// Returns the number of bars, which are drawn of these characters.
+fn bars(screen: &[String]) -> usize {
+    screen.iter().filter(|line| line.contains(['\u{2588}', '\u{2591}'])).count()
+}
+
+#[apply(load_test)]
+async fn ctrl_c_leaves_no_stale_bar_the_first_time_or_the_second(env: TestEnv) -> Result<()> {
+    create_table(&env).await?;
+    env.schema.exec("ALTER TABLE t ADD PRIMARY KEY (n)").await?;
+    put_rows(&env, "in/a", 1..=9)?;
+    // The load waits for this row.
+    let mut locker = env.schema.conn().await?;
+    locker.query_drop("START TRANSACTION").await?;
+    locker.query_drop("INSERT INTO t VALUES (5, 'locked')").await?;
+    for columns in [80, 120] {
+        let args = "load s3://etl/ --table t --no-batch --force";
+        let mut program = Interactive::start(&env, columns, args)?;
+        let drawn = |text: &str| text.matches("1 in flight: s3://etl/in/a").count() > 1;
+        program.read_until(drawn).await?;
+        ensure!(bars(&program.screen(columns)) > 0, "{:#?}", program.screen(columns));
+
+        for (text, drawings) in [("stopping: ", 2), ("rolling back current loads", 0)] {
+            program.keyboard.write_all(CTRL_C).await?;
+            let said = |seen: &str| {
+                let after = seen.split_once(text).map_or("", |(_, after)| after);
+                seen.contains(text) && after.matches("1 in flight").count() >= drawings
+            };
+            let seen = program.read_until(said).await?;
+            ensure!(seen.contains("^C"), "the terminal does not echo\n{seen:?}");
+            let screen = program.screen(columns);
+            // A drawing may have been read in part.
+            ensure!(bars(&screen) <= 2, "{screen:#?}");
+        }
+        let mut rest = Vec::new();
+        program.output.read_to_end(&mut rest).await?;
+        program.seen.extend(rest);
+        let screen = program.screen(columns);
+        let status = program.child.wait().await?;
+        ensure!(status.code() == Some(130), "{status} {screen:#?}");
+        ensure!(bars(&screen) == 0, "{screen:#?}");
+        ensure!(screen.iter().any(|line| line.contains("The run was stopped")), "{screen:#?}");
+    }
+    locker.query_drop("ROLLBACK").await?;
     Ok(())
 }

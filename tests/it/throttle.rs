@@ -81,7 +81,10 @@ async fn a_run_waits_while_too_many_threads_run_on_the_server(env: TestEnv) -> R
     ended.expect(0)?;
     ensure!(!ended.stderr.contains(PAUSED) && count(&schema).await? == 20, "{ended}");
 
-    let mut running = load(&env, &schema, &["--max-threads-running", "4", "--force"]).spawn()?;
+    let (report, metrics) = (env.path("report"), env.path("t.prom"));
+    let mut command = load(&env, &schema, &["--max-threads-running", "4", "--force"]);
+    command.arg("--report").arg(&report).arg("--metrics-file").arg(&metrics);
+    let mut running = command.spawn()?;
     let log = wait_for_log(&mut running, PAUSED).await?;
     ensure_it_stays(&schema, 20).await?;
     for id in sleepers {
@@ -93,6 +96,24 @@ async fn a_run_waits_while_too_many_threads_run_on_the_server(env: TestEnv) -> R
         log.matches(PAUSED).count() == 1 && log.matches("resuming after a pause").count() == 1,
         "{log}"
     );
+    // The report and the metrics tell how long it took, and why.
+    let summary = env.report("report")?.pop().context("an empty report")?;
+    let pause = &summary["pauses"][0];
+    let message = pause["message"].as_str().unwrap_or_default();
+    ensure!(message.contains("--max-threads-running is 4"), "{summary:#}");
+    ensure!(pause["reason"] == "threads_running", "{summary:#}");
+    let seconds = pause["seconds"].as_f64().context("no seconds")?;
+    let sums = serde_json::json!({ "threads_running": pause["seconds"] });
+    ensure!(seconds > 0.0 && summary["paused_seconds"] == sums, "{summary:#}");
+    let text = std::fs::read_to_string(metrics)?;
+    let paused = |reason: &str| -> Result<f64> {
+        let end = format!("reason=\"{reason}\"}} ");
+        let mut lines = text.lines().filter(|line| line.starts_with("s3_to_mysql_paused_seconds{"));
+        let value = lines.find_map(|line| line.split_once(&end)).context(text.clone())?.1;
+        Ok(value.parse()?)
+    };
+    ensure!((paused("threads_running")? - seconds).abs() < 0.01, "{text}");
+    ensure!(paused("replica_lag")?.abs() < 1e-9, "{text}");
     Ok(())
 }
 

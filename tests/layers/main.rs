@@ -69,8 +69,8 @@ const LAYERS: &[(&str, &str)] = &[
     ),
     (
         "report",
-        "check choices dialect error ledger load_data object policy printable s3_uri source \
-         staging terminal unpack verify",
+        "check choices dialect error exit_code ledger load_data object policy printable s3_uri \
+         source staging terminal throttle unpack verify",
     ),
     ("metrics", "error printable"),
     ("progress", "choices report terminal"),

@@ -59,7 +59,7 @@ async fn an_acknowledged_failure_is_settled_until_the_object_changes(env: TestEn
     }
     let planned = env.run(&["plan", "s3://etl/", "--table", "t"]).await?;
     planned.expect(0)?;
-    planned.says("1 failed objects are acknowledged, and are skipped")?;
+    planned.says("1 failed object skipped: acknowledged")?;
 
     // For status it is fine, and said so.
     let ended = status(&env).await?;

@@ -14,6 +14,7 @@ pub mod rogue;
 pub mod round_trip_log;
 pub mod s3;
 pub mod servers;
+pub mod terminal;
 pub mod thief;
 pub mod tpch;
 pub mod until;

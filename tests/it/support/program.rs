@@ -80,7 +80,7 @@ impl TestEnv {
         // util-linux's script runs its command under a terminal and passes its output on.
         let mut command = Command::new("script");
         // Without a number of rows, the size counts as unknown.
-        let line = format!("stty rows 40 cols {columns}; exec \"$PROGRAM\" {args}");
+        let line = format!("stty rows 40 cols {columns} echo; exec \"$PROGRAM\" {args}");
         command.args(["-qefc", &line, "/dev/null"]);
         command.env_clear().envs(
             self.command(["load"])
