@@ -25,7 +25,7 @@ struct RowWriter {
 /// The values that the server gets in another text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RewrittenValues {
-    /// Those that the rules say.
+    /// The rules say which.
     ByRules,
     /// The server gets all values as they are, those of records taken out of their line.
     None,
