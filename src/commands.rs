@@ -3,7 +3,7 @@
 //! `load`, `plan` and `check` begin in the same way (`startup`): they list the objects and check
 //! the source, the staging directory and the target at the same time, and report all problems
 //! together. `load` and `check` then run the pipeline. `status`, `forget` and `ack` use only the
-//! ledger.
+//! ledger. `wait`, like `--wait`, only waits until both sides answer (`waiting`).
 //!
 //! The commands are the only code that sees the whole configuration. They hand each layer below
 //! only the settings that it needs.
@@ -11,6 +11,7 @@
 mod ack;
 mod check;
 mod forget;
+mod jobs;
 mod load;
 mod metrics;
 mod new_table;
@@ -18,11 +19,14 @@ mod outcome;
 mod plan;
 mod startup;
 mod status;
+mod waiting;
 
 pub use ack::ack;
 pub use check::check;
 pub use forget::forget;
+pub use jobs::{check_jobs, load_jobs, plan_jobs, status_jobs};
 pub use load::load;
 pub use outcome::RunResult;
 pub use plan::plan;
 pub use status::{StatusForm, status};
+pub use waiting::wait;

@@ -12,6 +12,7 @@ mod checked;
 mod destination;
 mod document;
 mod job_end;
+mod jobs;
 mod line_file;
 mod markdown;
 mod notes;
@@ -30,6 +31,7 @@ mod timing;
 pub use destination::{ReportTo, ReportToError, parse_path};
 pub use document::{CheckTotals, LoadTotals};
 pub use job_end::JobEnd;
+pub use jobs::{JobLine, JobStatus, JobsEnd};
 pub use line_file::Upload;
 pub use options::OutputConfig;
 pub use outcome::Outcome;
@@ -54,7 +56,8 @@ use causes::{Causes, Finding, Verdict};
 use checked::CheckReport;
 use destination::fill_path;
 use document::{ErrorFields, JobFields, LoadSummary, ObjectLine, VerifiedAs, to_line};
-use line_file::LineFile;
+use jobs::JobsSummary;
+use line_file::{LineFile, SharedLines};
 use markdown::Page;
 use notes::Notes;
 use part::PartLine;
@@ -108,8 +111,8 @@ impl LoadTotals {
 #[derive(Debug)]
 pub struct Report {
     run: RunFacts,
-    lines: LineFile,
-    failed_keys: LineFile,
+    lines: SharedLines,
+    failed_keys: SharedLines,
     only: ReportOnly,
     format: ObjectFormat,
     totals: LoadTotals,
@@ -167,8 +170,8 @@ impl Report {
             LineFile::create(flag, to, &run.run_id, staging_dir)
         };
         Ok(Self {
-            lines: create("--report", report.as_ref())?,
-            failed_keys: create("--failed-keys", failed_keys.as_ref())?,
+            lines: SharedLines::new(create("--report", report.as_ref())?),
+            failed_keys: SharedLines::new(create("--failed-keys", failed_keys.as_ref())?),
             only: config.report_only,
             run,
             format: config.format,
@@ -179,6 +182,24 @@ impl Report {
             style,
             error_paint,
         })
+    }
+
+    /// Returns the report of one job among several, which writes to the same files.
+    #[must_use]
+    pub fn of_job(&self, run: RunFacts, format: ObjectFormat) -> Self {
+        Self {
+            run,
+            lines: self.lines.clone(),
+            failed_keys: self.failed_keys.clone(),
+            only: self.only,
+            format,
+            totals: LoadTotals::default(),
+            check_totals: CheckTotals::default(),
+            causes: Causes::default(),
+            notes: Notes::default(),
+            style: self.style,
+            error_paint: self.error_paint,
+        }
     }
 
     /// Records the outcome of one object.
@@ -268,7 +289,9 @@ impl Report {
         if !self.lines.is_open() || is_left_out {
             return kept;
         }
-        self.lines.add(&to_line(&ObjectLine::new(outcome, self.format))).and(kept)
+        let job = self.run.job.as_deref();
+        let line = ObjectLine { job, ..ObjectLine::new(outcome, self.format) };
+        self.lines.add(&to_line(&line)).and(kept)
     }
 
     /// Records what was found out about the target.
@@ -285,7 +308,8 @@ impl Report {
         if !self.lines.is_open() {
             return Ok(());
         }
-        self.lines.add(&to_line(&PartLine::new(part)))
+        let job = self.run.job.as_deref();
+        self.lines.add(&to_line(&PartLine { job, ..PartLine::new(part) }))
     }
 
     /// Returns the texts of a run that ended, with this summary.
@@ -360,6 +384,24 @@ impl Report {
         };
         let sentence = table::load_sentence(&report);
         self.texts(&end, summary, ("load", sentence, table::load_counts(&report)))
+    }
+
+    /// Writes the last line of the report of several jobs. Returns an error if that fails.
+    #[must_use]
+    pub fn write_jobs_end(&mut self, end: &JobsEnd<'_>, errors: &[Error]) -> Option<Error> {
+        self.lines.add(&to_line(&JobsSummary::new(&self.run, end, errors))).err()
+    }
+
+    /// Returns the summary of several jobs, and their page.
+    #[must_use]
+    pub fn jobs_end_texts(&self, end: &JobsEnd<'_>, errors: &[Error]) -> (String, String) {
+        let summary = match self.style {
+            SummaryStyle::Json => to_line(&JobsSummary::new(&self.run, end, errors)) + "\n",
+            _ if !end.did_begin => String::new(),
+            SummaryStyle::Text => jobs::text(end, None),
+            SummaryStyle::Table(paint) => jobs::text(end, Some(paint)),
+        };
+        (summary, jobs::page(end, errors))
     }
 
     fn load_summary<'a>(&'a self, end: &RunEnd<'a>) -> LoadSummary<'a> {

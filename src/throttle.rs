@@ -6,6 +6,7 @@
 //!   again slowly.
 //! - `monitor` pauses the limiter while the server has more running threads than
 //!   `--max-threads-running` allows, or while a replica lags more than `--max-lag`.
+//! - `shared_loads` is the limit on the transactions of several tables together.
 //! - `options` holds these thresholds, and the settings for batch size, part size and read rate.
 //!
 //! Nothing here ends a transaction that has begun, and nothing here decides about retries.
@@ -14,7 +15,9 @@ mod adaptive;
 mod limiter;
 mod monitor;
 mod options;
+mod shared_loads;
 
 pub(crate) use limiter::{ConcurrencyLimiter, LoadSlot};
 pub(crate) use monitor::Throttle;
 pub use options::{BatchConfig, ThroughputConfig};
+pub(crate) use shared_loads::SharedLoads;

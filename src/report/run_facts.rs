@@ -20,6 +20,8 @@ pub struct RunFacts {
     pub sources: Vec<String>,
     pub keys_from: Option<String>,
     pub started_at: Timestamp,
+    /// The name of the job in the jobs file.
+    pub job: Option<String>,
 }
 
 impl RunFacts {
@@ -32,6 +34,7 @@ impl RunFacts {
             .unzip();
         RunFields {
             run_id: &self.run_id,
+            job: self.job.as_deref(),
             table: &self.table,
             server,
             server_version,

@@ -59,6 +59,7 @@ fn facts() -> RunFacts {
         sources: vec!["s3://b/a/".to_owned()],
         keys_from: None,
         started_at: TIME.parse().unwrap(),
+        job: None,
     }
 }
 
@@ -162,8 +163,10 @@ fn report(path: Option<&Path>, style: SummaryStyle, outcomes: &[Outcome]) -> Rep
     let mut report = Report {
         run: facts(),
         format: ObjectFormat::Delimited,
-        lines: LineFile::create("--report", to.as_ref(), "run", Path::new("/tmp")).unwrap(),
-        failed_keys: LineFile::default(),
+        lines: SharedLines::new(
+            LineFile::create("--report", to.as_ref(), "run", Path::new("/tmp")).unwrap(),
+        ),
+        failed_keys: SharedLines::new(LineFile::default()),
         only: ReportOnly::All,
         totals: LoadTotals::default(),
         check_totals: CheckTotals::default(),

@@ -14,6 +14,7 @@ pub(crate) const MARKER: &str = "<!-- generated below: \
 /// The files that define the types.
 const FILES: &[&str] = &[
     "src/report/document.rs",
+    "src/report/jobs.rs",
     "src/report/part.rs",
     "src/report/timing.rs",
     "src/source/listing.rs",
@@ -33,6 +34,9 @@ const SECTIONS: &[(&str, &str)] = &[
     ("RowFields", "Rows"),
     ("LoadSummary", "Summary of a load"),
     ("JobFields", "Jobs"),
+    ("JobsSummary", "Summary of a jobs file"),
+    ("JobSummary", "Job of a jobs file"),
+    ("JobStatus", "Status of a job"),
     ("CheckSummary", "Summary of a check"),
     ("SkippedKeys", "Keys passed over"),
     ("Unverified", "Columns not verified"),
