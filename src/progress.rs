@@ -46,7 +46,7 @@ pub struct Progress {
     /// The maximum number of bytes that the run reads in a second.
     max_rate: Option<u64>,
     rows: u64,
-    /// What lines begin with: the name of the job, if there are several.
+    /// The beginning of each line: the name of the job, if there are several.
     prefix: String,
     logs: bool,
     bars: Option<Bars>,

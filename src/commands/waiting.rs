@@ -17,6 +17,8 @@ use crate::source::{Listing, S3};
 /// The first pause between two tries, which doubles up to the longest one.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// The time that every try has.
+const SHORTEST_TRY: Duration = Duration::from_secs(1);
 /// The time between two lines that say why the wait goes on.
 const TOLD_EVERY: Duration = Duration::from_secs(5);
 
@@ -40,7 +42,8 @@ impl Waiting {
     /// wait.
     ///
     /// # Errors
-    /// What does not pass by itself, at once; otherwise the last reasons when the time is over.
+    /// Returns at once what does not pass by itself, and otherwise the last reasons when the time is
+    /// over.
     pub(super) async fn until_ready(
         &self,
         config: &Config,
@@ -55,12 +58,13 @@ impl Waiting {
             .collect();
         let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
         names.dedup();
-        tracing::info!("waiting up to {} s for {}", left.as_secs(), names.join(" and "));
+        tracing::info!("waiting up to {:.0} s for {}", left.as_secs_f64(), names.join(" and "));
         let mut told = Instant::now();
         let mut pause = FIRST_PAUSE;
         let mut has_failed = false;
         loop {
-            let left = limit.saturating_sub(self.started.elapsed());
+            // The last try begins when the time is over, and has time for an answer, too.
+            let left = limit.saturating_sub(self.started.elapsed()).max(SHORTEST_TRY);
             let (database, store) =
                 tokio::join!(database(&mut connector, left), store(config, left));
             // At this point, the server has refused nothing but a database that does not exist.

@@ -56,7 +56,8 @@ pub struct Inputs<'a, E> {
     pub read_file: &'a dyn Fn(&Path) -> io::Result<String>,
 }
 
-/// What the places give, the strongest first, and what the environment of the process says besides.
+/// The values that the places give, the strongest first, and what the environment of the process
+/// says besides.
 pub(super) struct Places {
     /// The layers of the command line, the environment, the file, and the shared variables.
     pub(super) layers: Vec<Layer>,

@@ -111,7 +111,7 @@ struct JobSummary<'a> {
     job: &'a str,
     /// The table, as the file names it.
     table: &'a str,
-    /// How the job ended.
+    /// The end of the job.
     status: JobStatus,
     /// The exit code that a load of this job alone would have had.
     exit_code: u8,

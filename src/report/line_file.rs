@@ -68,7 +68,7 @@ impl SharedLines {
     /// Does what [`LineFile::add`] does.
     ///
     /// # Errors
-    /// Those of [`LineFile::add`].
+    /// The errors of [`LineFile::add`].
     pub(super) fn add(&self, line: &str) -> Result<()> {
         self.lock().add(line)
     }
@@ -76,7 +76,7 @@ impl SharedLines {
     /// Does what [`LineFile::publish`] does.
     ///
     /// # Errors
-    /// Those of [`LineFile::publish`].
+    /// The errors of [`LineFile::publish`].
     pub(super) fn publish(&self) -> Result<Option<Upload>> {
         self.lock().publish()
     }

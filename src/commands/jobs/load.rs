@@ -25,7 +25,7 @@ const TABLES_AT_ONCE: usize = 8;
 pub async fn load_jobs(jobs: Vec<JobConfig>, terminal: &Terminal, signals: Signals) -> RunResult {
     let Some(first) = jobs.first() else { return RunResult::default() };
     let config = Config { source: all_sources(first, &jobs), ..first.config.clone() };
-    let mut open = match OpenRun::open(&config, terminal, signals).await {
+    let open = match OpenRun::open(&config, terminal, signals).await {
         Ok(open) => open,
         Err(result) => return result,
     };
