@@ -289,8 +289,8 @@ impl Report {
         if !self.lines.is_open() || is_left_out {
             return kept;
         }
-        let job = self.run.job.as_deref();
-        let line = ObjectLine { job, ..ObjectLine::new(outcome, self.format) };
+        let job_name = self.run.job.as_deref();
+        let line = ObjectLine { job_name, ..ObjectLine::new(outcome, self.format) };
         self.lines.add(&to_line(&line)).and(kept)
     }
 
@@ -308,8 +308,8 @@ impl Report {
         if !self.lines.is_open() {
             return Ok(());
         }
-        let job = self.run.job.as_deref();
-        self.lines.add(&to_line(&PartLine { job, ..PartLine::new(part) }))
+        let job_name = self.run.job.as_deref();
+        self.lines.add(&to_line(&PartLine { job_name, ..PartLine::new(part) }))
     }
 
     /// Returns the texts of a run that ended, with this summary.

@@ -52,6 +52,7 @@ impl Waiting {
         let Some(limit) = self.limit else { return Ok(()) };
         let connector = Connector::new(&config.target, config.timeouts());
         let mut connector = connector.map_err(|error| vec![error])?.until(abandoning);
+        let listing = listing(config).await.map_err(|error| vec![error])?;
         let left = limit.saturating_sub(self.started.elapsed());
         let names: Vec<String> = std::iter::once(connector.name().to_owned())
             .chain(config.source.uris.iter().map(|uri| format!("s3://{}/", uri.bucket())))
@@ -61,12 +62,17 @@ impl Waiting {
         tracing::info!("waiting up to {:.0} s for {}", left.as_secs_f64(), names.join(" and "));
         let mut told = Instant::now();
         let mut pause = FIRST_PAUSE;
-        let mut has_failed = false;
+        let mut last: Vec<Error> = Vec::new();
         loop {
             // The last try begins when the time is over, and has time for an answer, too.
             let left = limit.saturating_sub(self.started.elapsed()).max(SHORTEST_TRY);
-            let (database, store) =
-                tokio::join!(database(&mut connector, left), store(config, left));
+            let trying = async { tokio::join!(database(&mut connector), store(listing.as_ref())) };
+            let tried = tokio::time::timeout(left, Box::pin(trying)).await;
+            let (database, store) = match tried {
+                Ok(tried) => tried,
+                Err(_) if !last.is_empty() => return Err(self.with_time(last)),
+                Err(_) => (Err(no_answer(&names)), Vec::new()),
+            };
             // At this point, the server has refused nothing but a database that does not exist.
             let is_database_missing =
                 database.as_ref().is_err_and(|error| error.kind == ErrorKind::TargetRefused);
@@ -75,26 +81,25 @@ impl Waiting {
             let mut reasons: Vec<Error> = database.err().into_iter().collect();
             reasons.extend(store);
             if reasons.is_empty() {
-                if has_failed {
+                if !last.is_empty() {
                     let seconds = self.started.elapsed().as_secs_f64();
                     tracing::info!("everything answers after {seconds:.1} s");
                 }
                 return Ok(());
             }
-            has_failed = true;
             let left = limit.saturating_sub(self.started.elapsed());
             if !is_passing {
                 return Err(reasons);
             }
             if left.is_zero() {
-                let waited = format!(" (waited {} s)", self.started.elapsed().as_secs());
-                return Err(reasons.into_iter().map(|reason| reason.adding(&waited)).collect());
+                return Err(self.with_time(reasons));
             }
             if told.elapsed() >= TOLD_EVERY {
                 told = Instant::now();
                 let reasons: Vec<String> = reasons.iter().map(Error::one_line).collect();
                 tracing::info!("still waiting, {} s left: {}", left.as_secs(), reasons.join("; "));
             }
+            last = reasons;
             tokio::time::sleep(pause.min(left)).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
@@ -109,6 +114,11 @@ impl Waiting {
             tracing::info!("{}; waiting again", problems.join("; "));
         }
         goes_on
+    }
+
+    fn with_time(&self, reasons: Vec<Error>) -> Vec<Error> {
+        let waited = format!(" (waited {} s)", self.started.elapsed().as_secs());
+        reasons.into_iter().map(|reason| reason.adding(&waited)).collect()
     }
 }
 
@@ -127,38 +137,35 @@ fn passes(error: &Error) -> bool {
     )
 }
 
-/// Logs in once.
-async fn database(connector: &mut Connector, limit: Duration) -> Result<()> {
-    let name = connector.name().to_owned();
-    match tokio::time::timeout(limit, Box::pin(connector.probe())).await {
-        Ok(probed) => {
-            let (conn, _) = probed?;
-            // The server closes the connection, too, if it does not hear of its end.
-            let _ = conn.disconnect().await;
-            Ok(())
-        }
-        Err(_) => {
-            let message = format!("{name}: the database server does not answer");
-            Err(Error::new(ErrorKind::TargetUnreachable, message))
-        }
+/// Returns the listing whose buckets are waited for, if there are any. It asks each only once.
+async fn listing(config: &Config) -> Result<Option<Listing>> {
+    if config.source.uris.is_empty() {
+        return Ok(None);
     }
+    let once = RetryConfig { max_attempts: 1, ..config.retry.clone() };
+    let s3 = S3::new(&config.source).await?;
+    Listing::new(s3, &config.source, &once).map(Some)
+}
+
+/// Logs in once.
+async fn database(connector: &mut Connector) -> Result<()> {
+    let (conn, _) = connector.probe().await?;
+    // The server closes the connection, too, if it does not hear of its end.
+    let _ = conn.disconnect().await;
+    Ok(())
 }
 
 /// Asks each bucket once. Returns what is wrong.
-async fn store(config: &Config, limit: Duration) -> Vec<Error> {
-    if config.source.uris.is_empty() {
-        return Vec::new();
+async fn store(listing: Option<&Listing>) -> Vec<Error> {
+    match listing {
+        Some(listing) => listing.check().await,
+        None => Vec::new(),
     }
-    let once = RetryConfig { max_attempts: 1, ..config.retry.clone() };
-    let asking = async {
-        let s3 = S3::new(&config.source).await?;
-        Ok::<_, Error>(Listing::new(s3, &config.source, &once)?.check().await)
-    };
-    match tokio::time::timeout(limit, asking).await {
-        Ok(Ok(problems)) => problems,
-        Ok(Err(error)) => vec![error],
-        Err(_) => vec![Error::new(ErrorKind::SourceUnreachable, "the store does not answer")],
-    }
+}
+
+fn no_answer(names: &[&str]) -> Error {
+    let message = format!("{}: no answer", names.join(" and "));
+    Error::new(ErrorKind::TargetUnreachable, message)
 }
 
 /// Runs the command `s3-to-mysql wait`.

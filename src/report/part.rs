@@ -37,7 +37,7 @@ pub enum PartStatus {
 #[serde(tag = "type", rename = "part")]
 pub(super) struct PartLine<'a> {
     /// The name of the job in the jobs file. `null` without `--jobs`.
-    pub(super) job: Option<&'a str>,
+    pub(super) job_name: Option<&'a str>,
     /// The outcome of the part.
     pub(super) status: PartStatus,
     /// The object's bucket.
@@ -65,7 +65,7 @@ pub(super) struct PartLine<'a> {
 impl<'a> PartLine<'a> {
     pub(super) fn new(part: &'a EndedPart) -> Self {
         Self {
-            job: None,
+            job_name: None,
             status: part.status,
             bucket: &part.object.bucket,
             key: &part.object.key,

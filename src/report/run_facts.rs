@@ -34,7 +34,7 @@ impl RunFacts {
             .unzip();
         RunFields {
             run_id: &self.run_id,
-            job: self.job.as_deref(),
+            job_name: self.job.as_deref(),
             table: &self.table,
             server,
             server_version,

@@ -89,7 +89,7 @@ async fn a_schema_of_25_tables_is_seeded_by_one_command(env: TestEnv) -> Result<
     let objects = env.report("report")?.into_iter().filter(|line| line["type"] == "object");
     ensure!(objects.clone().count() == TABLES, "not one object for each table");
     for object in objects {
-        let job = object["job"].as_str().unwrap_or_default();
+        let job = object["job_name"].as_str().unwrap_or_default();
         ensure!(object["key"] == format!("seed/{job}/1.csv"), "{object}");
     }
 
@@ -226,7 +226,7 @@ async fn a_huge_table_does_not_starve_small_ones(env: TestEnv) -> Result<()> {
     ensure!(env.count("huge").await? == 800_000 && env.count("s3").await? == 1);
     let ends: Vec<Value> =
         env.report("report")?.into_iter().filter(|line| line["type"] == "summary").collect();
-    let order: Vec<&str> = ends.iter().filter_map(|line| line["job"].as_str()).collect();
+    let order: Vec<&str> = ends.iter().filter_map(|line| line["job_name"].as_str()).collect();
     ensure!(order.len() == 4 && order[3] == "huge", "{order:?}");
     Ok(())
 }
