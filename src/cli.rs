@@ -6,26 +6,26 @@
 //! arguments that are not options at all.
 
 mod help;
+mod jobs_args;
+mod scoped_args;
 mod setting_args;
 mod tips;
 
-pub use setting_args::{ForAck, ForForget, ForLoad, ForStatus, Scoped};
+pub use jobs_args::JobsArgs;
+pub use scoped_args::ScopedArgs;
+pub use setting_args::{ForAck, ForForget, ForLoad, ForStatus, ForWait, Scoped};
 
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
 use crate::commands::StatusForm;
-use crate::config::{Inputs, Resolved, resolve};
 use crate::printable::printable;
 use crate::s3_uri::{SourceUri, SourceUriError};
-use crate::settings::{ENVIRONMENT_PREFIX, Origin, Problem};
-use crate::small_file;
 use crate::units::parse_duration;
-use help::{after_long_help, check_help, ledger_help, report_help};
+use help::{after_long_help, check_help, ledger_help, report_help, wait_help};
 use setting_args::SettingArgs;
 use tips::with_tip;
 
@@ -55,6 +55,8 @@ pub enum Cmd {
     Ack(AckArgs),
     /// Draw the reports of runs as one page of HTML: what failed, a timeline, the throughput.
     Report(ReportArgs),
+    /// Wait until the database, and the buckets that are named, answer. Loads nothing.
+    Wait(WaitArgs),
     /// Print a shell script that completes the options of this program.
     Completions(CompletionsArgs),
 }
@@ -78,14 +80,25 @@ pub struct ReportArgs {
     pub output: PathBuf,
 }
 
-/// The arguments of `load`, `plan` and `check`.
-pub type LoadArgs = ScopedArgs<ForLoad>;
+/// The arguments of `load` and `plan`.
+#[derive(Args)]
+#[command(after_long_help = after_long_help())]
+pub struct LoadArgs {
+    #[command(flatten)]
+    pub settings: ScopedArgs<ForLoad>,
+
+    #[command(flatten)]
+    pub jobs: JobsArgs,
+}
 
 #[derive(Args)]
 #[command(after_long_help = check_help())]
 pub struct CheckArgs {
     #[command(flatten)]
     pub settings: ScopedArgs<ForLoad>,
+
+    #[command(flatten)]
+    pub jobs: JobsArgs,
 
     /// Check only the first N data rows of each object, and do not fetch the rest.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -97,6 +110,9 @@ pub struct CheckArgs {
 pub struct StatusArgs {
     #[command(flatten)]
     pub settings: ScopedArgs<ForStatus>,
+
+    #[command(flatten)]
+    pub jobs: JobsArgs,
 
     /// Print one JSON document.
     #[arg(long)]
@@ -116,7 +132,7 @@ pub struct StatusArgs {
         long,
         value_name = "S3_URI",
         num_args = 1..,
-        conflicts_with = "check",
+        conflicts_with_all = ["check", "jobs"],
         value_parser = parse_uri
     )]
     pub compare_source: Vec<SourceUri>,
@@ -155,6 +171,13 @@ pub struct ForgetArgs {
 }
 
 #[derive(Args)]
+#[command(after_long_help = wait_help())]
+pub struct WaitArgs {
+    #[command(flatten)]
+    pub settings: ScopedArgs<ForWait>,
+}
+
+#[derive(Args)]
 #[command(after_long_help = ledger_help("the failures are acknowledged, or no longer are"))]
 pub struct AckArgs {
     #[command(flatten)]
@@ -167,38 +190,6 @@ pub struct AckArgs {
     /// Take the acknowledgement back: the objects count as failed, and load tries them again.
     #[arg(long, conflicts_with = "reason")]
     pub undo: bool,
-}
-
-/// The options for the settings that a command uses, and the options that locate and print them.
-#[derive(Args)]
-#[command(after_long_help = after_long_help())]
-pub struct ScopedArgs<S: Scoped> {
-    #[command(flatten)]
-    settings: SettingArgs<S>,
-
-    /// Read settings from this TOML file.
-    #[arg(
-        long,
-        value_name = "FILE",
-        value_hint = ValueHint::FilePath,
-        help_heading = "Configuration"
-    )]
-    config: Option<PathBuf>,
-
-    /// Print the effective settings and where each comes from, without secrets, and exit.
-    #[arg(long, help_heading = "Configuration")]
-    pub print_config: bool,
-
-    /// Hidden option that only yields an error, because users of mysql type it out of habit.
-    #[arg(
-        long,
-        short,
-        hide = true,
-        num_args = 0..=1,
-        default_missing_value = "",
-        value_name = "REFUSED"
-    )]
-    password: Option<OsString>,
 }
 
 impl Cli {
@@ -229,78 +220,6 @@ impl CompletionsArgs {
     }
 }
 
-impl<S: Scoped> ScopedArgs<S> {
-    /// Resolves the settings from these arguments, the environment of the process and the named
-    /// files.
-    ///
-    /// # Errors
-    ///
-    /// Returns all problems at once.
-    pub fn resolve(self) -> Result<Resolved, Vec<Problem>> {
-        self.resolve_in(std::env::vars_os(), small_file::read_text)
-    }
-
-    pub(crate) fn resolve_in(
-        self,
-        environment: impl IntoIterator<Item = (OsString, OsString)>,
-        read_file: impl Fn(&Path) -> std::io::Result<String>,
-    ) -> Result<Resolved, Vec<Problem>> {
-        let environment: Vec<(OsString, OsString)> = environment.into_iter().collect();
-        let variable = format!("{ENVIRONMENT_PREFIX}CONFIG");
-        let named =
-            environment.iter().find(|(name, value)| *name == *variable && !value.is_empty());
-        let file = match (self.config, named) {
-            (Some(path), _) => Some((path, Origin::CommandLine("--config".to_owned()))),
-            (None, Some((_, path))) => Some((PathBuf::from(path), Origin::Environment(variable))),
-            (None, None) => None,
-        };
-        let mut problems = Vec::new();
-        if self.password.is_some() {
-            problems.push(Problem {
-                what: "a password is not taken from the command line, \
-                       where other users can read it (ps)"
-                    .to_owned(),
-                origin: Some(Origin::CommandLine("--password".to_owned())),
-                remedy: "give it in MYSQL_PWD, --password-file or the configuration file"
-                    .to_owned(),
-            });
-        }
-        let mut text = String::new();
-        if let Some((path, origin)) = &file {
-            match read_file(path) {
-                Ok(read) => text = read,
-                Err(error) => {
-                    problems.push(Problem {
-                        what: format!(
-                            "the configuration file {} cannot be read: {error}",
-                            path.display()
-                        ),
-                        origin: Some(origin.clone()),
-                        remedy: String::new(),
-                    });
-                    // Settings that the file may contain must not be reported as missing.
-                    return Err(problems);
-                }
-            }
-        }
-        let resolved = resolve(Inputs {
-            scope: S::SCOPE,
-            command_line: self.settings.layer,
-            environment,
-            file: file.as_ref().map(|(path, _)| (path.as_path(), text.as_str())),
-            read_file: &read_file,
-        });
-        match resolved {
-            Ok(resolved) if problems.is_empty() => Ok(resolved),
-            Ok(_) => Err(problems),
-            Err(found) => {
-                problems.extend(found);
-                Err(problems)
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -318,7 +237,7 @@ mod tests {
             unreachable!("load was given")
         };
         for setting in table::ALL {
-            assert!(args.settings.layer.get(setting).is_none(), "{}", setting.name);
+            assert!(args.settings.settings.layer.get(setting).is_none(), "{}", setting.name);
         }
     }
 
@@ -332,6 +251,7 @@ mod tests {
             ("status", Scope::Status),
             ("forget", Scope::Forget),
             ("ack", Scope::Ack),
+            ("wait", Scope::Wait),
         ] {
             let command = command.find_subcommand(name).unwrap();
             for setting in table::ALL.iter().filter(|setting| setting.flag != Flag::Counted) {

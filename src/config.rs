@@ -9,6 +9,7 @@ mod conflicts;
 mod create_table;
 mod database_url;
 mod format;
+mod jobs;
 mod json;
 mod ledger;
 mod load;
@@ -20,8 +21,12 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod throughput;
+mod unknown_variables;
 
+pub use jobs::{JobConfig, ResolvedJobs, resolve_jobs};
 pub use resolve::{Inputs, Resolved, resolve};
+
+use std::time::Duration;
 
 use crate::create_table::CreateTableConfig;
 use crate::dialect::FormatConfig;
@@ -50,6 +55,8 @@ pub struct Config {
     pub load: LoadConfig,
     pub throughput: ThroughputConfig,
     pub retry: RetryConfig,
+    /// The time to wait for the database and the store, if they are to be waited for.
+    pub wait: Option<Duration>,
     pub output: OutputConfig,
     pub metrics: MetricsConfig,
 }

@@ -326,6 +326,13 @@ impl Error {
         Self { limit_hint: limits::remedy(source), ..self }
     }
 
+    /// Puts the name of what the error is about before the message.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        self.message = format!("{name}: {}", self.message);
+        self
+    }
+
     /// Appends `more` to the message.
     #[must_use]
     pub fn adding(mut self, more: &str) -> Self {

@@ -59,6 +59,8 @@ pub enum End<'a> {
     /// A run over objects ended. `errors` are those that ended it early, with the first one first.
     /// The run is complete if every object is in the table, or would be after a load.
     Run { signal: Option<u8>, errors: &'a [Error], is_complete: bool, rows_rejected: u64 },
+    /// The jobs of a jobs file ended, with these codes.
+    Jobs { signal: Option<u8>, codes: &'a [u8] },
     /// A command that only reads or changes the ledger ended, with an error or without.
     LedgerCommand(Option<ErrorKind>),
     /// `status --check` ended with this verdict, one of the codes `HEALTH_…`.
@@ -83,6 +85,10 @@ pub fn decide(end: End<'_>) -> u8 {
             (None, None) if rows_rejected > 0 => ROWS_REJECTED,
             (None, None) => ALL_LOADED,
         },
+        End::Jobs { signal, codes } => match signal {
+            Some(code) if !codes.contains(&BUG) => code,
+            _ => worst(codes),
+        },
         End::Health(code) => code,
         End::LedgerCommand(None) => ALL_LOADED,
         // Without objects, all other errors concern the target.
@@ -93,6 +99,21 @@ pub fn decide(end: End<'_>) -> u8 {
             _ => TARGET_UNAVAILABLE,
         },
     }
+}
+
+/// Returns the worst code of several jobs: what prevents a job comes before objects that failed.
+fn worst(codes: &[u8]) -> u8 {
+    const FROM_WORST: [u8; 7] = [
+        BUG,
+        USAGE,
+        SOURCE_UNAVAILABLE,
+        TARGET_UNAVAILABLE,
+        OBJECTS_FAILED,
+        NOTHING_MATCHED,
+        ROWS_REJECTED,
+    ];
+    let known = FROM_WORST.into_iter().find(|code| codes.contains(code));
+    known.or_else(|| codes.iter().copied().max()).unwrap_or(ALL_LOADED)
 }
 
 /// Returns the code of the problems that the operator should fix first.
@@ -176,6 +197,17 @@ mod tests {
         assert_eq!(run(None, &[], false, 1), OBJECTS_FAILED);
         assert_eq!(run(None, &[], true, 1), ROWS_REJECTED);
         assert_eq!(run(None, &[], true, 0), ALL_LOADED);
+    }
+
+    #[test]
+    fn the_worst_code_of_several_jobs_is_that_of_all() {
+        let jobs = |signal, codes: &[u8]| decide(End::Jobs { signal, codes });
+        assert_eq!(jobs(None, &[0, 0]), ALL_LOADED);
+        assert_eq!(jobs(None, &[0, 7, 4]), NOTHING_MATCHED);
+        assert_eq!(jobs(None, &[7, 3, 4, 0]), OBJECTS_FAILED);
+        assert_eq!(jobs(None, &[3, 6, 5]), SOURCE_UNAVAILABLE);
+        assert_eq!(jobs(Some(INTERRUPTED), &[0, 3]), INTERRUPTED);
+        assert_eq!(jobs(Some(INTERRUPTED), &[BUG]), BUG);
     }
 
     #[test]

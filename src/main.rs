@@ -8,13 +8,13 @@ use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
 use s3_to_mysql::choices::{LogFormat, ProgressMode};
-use s3_to_mysql::cli::{Cli, Cmd};
+use s3_to_mysql::cli::{Cli, Cmd, JobsArgs, Scoped, ScopedArgs};
 use s3_to_mysql::commands::{RunResult, StatusForm};
-use s3_to_mysql::config::{Config, Resolved};
+use s3_to_mysql::config::{Config, JobConfig, Resolved, ResolvedJobs};
 use s3_to_mysql::error::Error;
 use s3_to_mysql::printable::{Newlines, escape};
 use s3_to_mysql::s3_uri::SourceUri;
-use s3_to_mysql::settings::Problem;
+use s3_to_mysql::settings::{Problem, Provenance};
 use s3_to_mysql::shutdown::Signals;
 use s3_to_mysql::terminal::{FOR_PEOPLE, FOR_PROGRAMS, JsonTerminal, Paint, PlainOutput, Terminal};
 use s3_to_mysql::{commands, exit_code, limits, memory};
@@ -34,6 +34,7 @@ enum Task {
     Forget {
         yes: bool,
     },
+    Wait,
     /// Acknowledges with this reason, or takes the acknowledgement back.
     Ack {
         reason: Option<String>,
@@ -44,22 +45,33 @@ fn main() -> ExitCode {
     memory::give_back_freed_blocks();
     limits::raise_open_files();
     let (task, print_config, resolved) = match Cli::from_process().command {
-        Cmd::Load(args) => (Task::Load, args.print_config, args.resolve()),
-        Cmd::Plan(args) => (Task::Plan, args.print_config, args.resolve()),
+        Cmd::Load(args) => {
+            (Task::Load, args.settings.print_config, resolved(args.settings, &args.jobs))
+        }
+        Cmd::Plan(args) => {
+            (Task::Plan, args.settings.print_config, resolved(args.settings, &args.jobs))
+        }
         Cmd::Check(args) => (
             Task::Check { sample: args.sample },
             args.settings.print_config,
-            args.settings.resolve(),
+            resolved(args.settings, &args.jobs),
         ),
         Cmd::Status(args) => {
             let task = Task::Status(args.form(), args.compare_source);
-            (task, args.settings.print_config, args.settings.resolve())
+            (task, args.settings.print_config, resolved(args.settings, &args.jobs))
         }
-        Cmd::Forget(args) => {
-            (Task::Forget { yes: args.yes }, args.settings.print_config, args.settings.resolve())
-        }
-        Cmd::Ack(args) => {
-            (Task::Ack { reason: args.reason }, args.settings.print_config, args.settings.resolve())
+        Cmd::Forget(args) => (
+            Task::Forget { yes: args.yes },
+            args.settings.print_config,
+            of_one(args.settings.resolve()),
+        ),
+        Cmd::Ack(args) => (
+            Task::Ack { reason: args.reason },
+            args.settings.print_config,
+            of_one(args.settings.resolve()),
+        ),
+        Cmd::Wait(args) => {
+            (Task::Wait, args.settings.print_config, of_one(args.settings.resolve()))
         }
         Cmd::Report(args) => {
             let ended = commands::report(&args.reports, &args.output);
@@ -73,22 +85,24 @@ fn main() -> ExitCode {
             return finish(completions.write(&mut std::io::stdout()), exit_code::ALL_LOADED);
         }
     };
-    let Resolved { config, provenance, warnings } = match resolved {
+    let (work, provenances, warnings) = match resolved {
         Ok(resolved) => resolved,
         Err(problems) => return refuse(&problems),
     };
     if print_config {
-        return finish(write!(output(), "{provenance}"), exit_code::ALL_LOADED);
+        return finish(print(&work, &provenances), exit_code::ALL_LOADED);
     }
+    // What does not differ between jobs.
+    let Some(config) = work.config() else { return ExitCode::from(exit_code::ALL_LOADED) };
     let terminal = Terminal::new(config.output.progress);
     let log_format = config.output.log_format;
     let quiet = Quiet::of(&task, config.output.verbosity);
-    log_to(&terminal, &config);
+    log_to(&terminal, config);
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
     // The panic hook has printed the message. Only the documented exit code is missing.
-    let started = std::panic::catch_unwind(AssertUnwindSafe(|| start(config, &terminal, task)));
+    let started = std::panic::catch_unwind(AssertUnwindSafe(|| start(work, &terminal, task)));
     let ended = match started {
         Ok(Ok(ended)) => ended,
         Ok(Err(error)) => {
@@ -126,10 +140,58 @@ fn main() -> ExitCode {
     finish(write!(std::io::stdout(), "{shown}"), ended.exit_code)
 }
 
-fn start(config: Config, terminal: &Terminal, task: Task) -> anyhow::Result<RunResult> {
+/// The configuration of one table, or of each job of a jobs file.
+enum Work {
+    One(Box<Config>),
+    Jobs(Vec<JobConfig>),
+}
+
+impl Work {
+    fn config(&self) -> Option<&Config> {
+        match self {
+            Self::One(config) => Some(config),
+            Self::Jobs(jobs) => jobs.first().map(|job| &job.config),
+        }
+    }
+}
+
+/// The configuration with the places of its values, and warnings.
+type Resolution = Result<(Work, Vec<Provenance>, Vec<String>), Vec<Problem>>;
+
+fn of_one(resolved: Result<Resolved, Vec<Problem>>) -> Resolution {
+    let Resolved { config, provenance, warnings } = resolved?;
+    Ok((Work::One(Box::new(config)), vec![provenance], warnings))
+}
+
+/// Resolves the settings of one table, or of the jobs if a jobs file is named.
+fn resolved<S: Scoped>(settings: ScopedArgs<S>, jobs: &JobsArgs) -> Resolution {
+    if !jobs.is_given() {
+        return of_one(settings.resolve());
+    }
+    let ResolvedJobs { jobs, provenances, warnings } = jobs.resolve(settings)?;
+    Ok((Work::Jobs(jobs), provenances, warnings))
+}
+
+fn print(work: &Work, provenances: &[Provenance]) -> std::io::Result<()> {
+    for (index, provenance) in provenances.iter().enumerate() {
+        if let Work::Jobs(jobs) = work
+            && let Some(job) = jobs.get(index)
+        {
+            writeln!(output(), "# ---- job {} ----", job.name)?;
+        }
+        write!(output(), "{provenance}")?;
+    }
+    Ok(())
+}
+
+fn start(work: Work, terminal: &Terminal, task: Task) -> anyhow::Result<RunResult> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
         limits::outlive_file_size_limit()?;
+        let config = match work {
+            Work::One(config) => *config,
+            Work::Jobs(jobs) => return start_jobs(jobs, terminal, task).await,
+        };
         Ok::<_, std::io::Error>(match task {
             Task::Load => Box::pin(commands::load(config, terminal, Signals::catch()?)).await,
             Task::Plan => Box::pin(commands::plan(config, &mut output())).await,
@@ -138,6 +200,7 @@ fn start(config: Config, terminal: &Terminal, task: Task) -> anyhow::Result<RunR
             }
             Task::Status(form, sources) => Box::pin(commands::status(config, form, sources)).await,
             Task::Forget { yes } => commands::forget(config, yes, &mut output()).await,
+            Task::Wait => Box::pin(commands::wait(config)).await,
             Task::Ack { reason } => commands::ack(config, reason.as_deref()).await,
         })
     });
@@ -145,6 +208,23 @@ fn start(config: Config, terminal: &Terminal, task: Task) -> anyhow::Result<RunR
     // for it would prevent a stopped run from ending.
     runtime.shutdown_background();
     Ok(ended?)
+}
+
+async fn start_jobs(
+    jobs: Vec<JobConfig>,
+    terminal: &Terminal,
+    task: Task,
+) -> std::io::Result<RunResult> {
+    Ok(match task {
+        Task::Load => Box::pin(commands::load_jobs(jobs, terminal, Signals::catch()?)).await,
+        Task::Plan => Box::pin(commands::plan_jobs(jobs, &mut output())).await,
+        Task::Check { sample } => {
+            Box::pin(commands::check_jobs(jobs, sample, terminal, Signals::catch()?)).await
+        }
+        Task::Status(form, _) => Box::pin(commands::status_jobs(jobs, form)).await,
+        // These take no jobs file.
+        Task::Forget { .. } | Task::Ack { .. } | Task::Wait => RunResult::default(),
+    })
 }
 
 /// The results that `-q` hides.

@@ -23,7 +23,11 @@
 //!   the batcher.
 //! - A split object has a task of its own (`split_object`). It waits for the permits of one part at
 //!   a time and holds none meanwhile.
-//! - Load workers wait for no permit at all.
+//! - Load workers wait for no permit but that of a transaction.
+//!
+//! The pipelines of several tables share the staging budget, the slots of downloads, and the
+//! transactions (`shared_pool`). A load worker waits for a transaction of all of them, and whoever
+//! has one waits for nothing else.
 //!
 //! Whoever holds a permit can therefore always go on, and the pools cannot wait for each other in a
 //! circle.
@@ -45,6 +49,7 @@ mod check_worker;
 mod context;
 mod decision;
 mod download;
+mod download_slots;
 mod events;
 mod header;
 mod layouts;
@@ -57,6 +62,7 @@ mod row_digest;
 mod row_judge;
 mod sample;
 mod select;
+mod shared_pool;
 mod spawn;
 mod split_load;
 pub(crate) mod split_object;
@@ -66,9 +72,11 @@ mod work;
 
 pub(crate) use context::Checking;
 pub(crate) use decision::{Decision, Disposition, decide};
+pub(crate) use download_slots::DownloadSlots;
 pub(crate) use options::PipelineOptions;
 pub(crate) use pin::pin;
 pub(crate) use prepared::Prepared;
+pub(crate) use shared_pool::SharedPool;
 pub(crate) use work::{LISTED_AHEAD, ObjectStream};
 
 use tokio::sync::mpsc;
@@ -202,7 +210,10 @@ async fn finish(
             result.errors.insert(0, died);
         }
     }
-    context.sessions.clone().close().await;
+    // Connections that other pipelines use, too, stay open.
+    if context.idle.is_none() {
+        context.sessions.clone().close().await;
+    }
 }
 
 /// Returns the error that ends the run, if this outcome failed with one that every other object

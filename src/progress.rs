@@ -46,6 +46,8 @@ pub struct Progress {
     /// The maximum number of bytes that the run reads in a second.
     max_rate: Option<u64>,
     rows: u64,
+    /// The beginning of each line: the name of the job, if there are several.
+    prefix: String,
     logs: bool,
     bars: Option<Bars>,
 }
@@ -85,9 +87,25 @@ impl Progress {
             sent_bytes: Arc::default(),
             max_rate: None,
             rows: 0,
+            prefix: String::new(),
             logs: bars.is_none() && mode != ProgressMode::Off,
             bars,
         }
+    }
+
+    /// Makes the progress of one job among several. The bars of all would not fit on a screen, so
+    /// it is always told in lines.
+    #[must_use]
+    pub(crate) fn of_job(
+        terminal: &Terminal,
+        mode: ProgressMode,
+        found: Arc<ListingProgress>,
+        name: &str,
+    ) -> Self {
+        let mut without_bars = terminal.clone();
+        without_bars.bars = None;
+        let prefix = format!("{name}: ");
+        Self { prefix, ..Self::new(&without_bars, mode, found) }
     }
 
     /// Sets the limit that the run keeps, for the estimate of the time left.
@@ -205,8 +223,9 @@ impl Progress {
             );
             tracing::info!(
                 target: FOR_PEOPLE,
-                "{} of {objects_found}{more} objects, {} of {}{more}, {} rows, \
+                "{}{} of {objects_found}{more} objects, {} of {}{more}, {} rows, \
                  {rows_per_second:.0} rows/s, {} in flight, {} failed{}",
+                self.prefix,
                 self.objects,
                 HumanBytes(bytes),
                 HumanBytes(bytes_found),

@@ -14,6 +14,7 @@ mod document;
 mod given_setting;
 mod html;
 mod job_end;
+mod jobs;
 mod line_file;
 mod markdown;
 mod notes;
@@ -35,6 +36,7 @@ pub use destination::{ReportTo, ReportToError, parse_path};
 pub use document::{CheckTotals, LoadTotals};
 pub use given_setting::GivenSetting;
 pub use job_end::JobEnd;
+pub use jobs::{JobLine, JobStatus, JobsEnd};
 pub use line_file::Upload;
 pub use options::OutputConfig;
 pub use outcome::Outcome;
@@ -61,7 +63,8 @@ use causes::{Causes, Finding, Verdict};
 use checked::CheckReport;
 use destination::fill_path;
 use document::{ErrorFields, JobFields, LoadSummary, ObjectLine, VerifiedAs, to_line};
-use line_file::LineFile;
+use jobs::JobsSummary;
+use line_file::{LineFile, SharedLines};
 use markdown::Page;
 use notes::Notes;
 use part::PartLine;
@@ -115,8 +118,8 @@ impl LoadTotals {
 #[derive(Debug)]
 pub struct Report {
     run: RunFacts,
-    lines: LineFile,
-    failed_keys: LineFile,
+    lines: SharedLines,
+    failed_keys: SharedLines,
     only: ReportOnly,
     format: ObjectFormat,
     totals: LoadTotals,
@@ -128,7 +131,7 @@ pub struct Report {
     /// The paint for standard error.
     error_paint: Paint,
     /// The page about the run, if one is wanted.
-    picture: Option<Picture>,
+    picture: Option<Arc<Mutex<Picture>>>,
     /// The totals for those who watch the run.
     shared_totals: Option<Arc<Mutex<LoadTotals>>>,
 }
@@ -180,8 +183,8 @@ impl Report {
             LineFile::create(flag, to, &run.run_id, staging_dir)
         };
         Ok(Self {
-            lines: create("--report", report.as_ref())?,
-            failed_keys: create("--failed-keys", failed_keys.as_ref())?,
+            lines: SharedLines::new(create("--report", report.as_ref())?),
+            failed_keys: SharedLines::new(create("--failed-keys", failed_keys.as_ref())?),
             only: config.report_only,
             run,
             format: config.format,
@@ -191,7 +194,7 @@ impl Report {
             notes: Notes::default(),
             style,
             error_paint,
-            picture: config.html.is_some().then(Picture::default),
+            picture: config.html.is_some().then(Arc::default),
             shared_totals: None,
         })
     }
@@ -201,6 +204,26 @@ impl Report {
         let shared = Arc::new(Mutex::new(self.totals.clone()));
         self.shared_totals = Some(Arc::clone(&shared));
         shared
+    }
+
+    /// Returns the report of one job among several, which writes to the same files.
+    #[must_use]
+    pub fn of_job(&self, run: RunFacts, format: ObjectFormat) -> Self {
+        Self {
+            run,
+            lines: self.lines.clone(),
+            failed_keys: self.failed_keys.clone(),
+            only: self.only,
+            format,
+            totals: LoadTotals::default(),
+            check_totals: CheckTotals::default(),
+            causes: Causes::default(),
+            notes: Notes::default(),
+            style: self.style,
+            error_paint: self.error_paint,
+            picture: self.picture.clone(),
+            shared_totals: None,
+        }
     }
 
     /// Records the outcome of one object.
@@ -293,16 +316,18 @@ impl Report {
         if is_left_out || !self.wants_lines() {
             return kept;
         }
-        self.add_line(&to_line(&ObjectLine::new(outcome, self.format))).and(kept)
+        let job_name = self.run.job.as_deref();
+        let line = to_line(&ObjectLine { job_name, ..ObjectLine::new(outcome, self.format) });
+        self.add_line(&line).and(kept)
     }
 
     fn wants_lines(&self) -> bool {
         self.lines.is_open() || self.picture.is_some()
     }
 
-    fn add_line(&mut self, line: &str) -> Result<()> {
-        if let Some(picture) = &mut self.picture {
-            picture.add_own(line);
+    fn add_line(&self, line: &str) -> Result<()> {
+        if let Some(picture) = &self.picture {
+            picture.lock().unwrap_or_else(PoisonError::into_inner).add_own(line);
         }
         self.lines.add(line)
     }
@@ -321,7 +346,8 @@ impl Report {
         if !self.wants_lines() {
             return Ok(());
         }
-        self.add_line(&to_line(&PartLine::new(part)))
+        let job_name = self.run.job.as_deref();
+        self.add_line(&to_line(&PartLine { job_name, ..PartLine::new(part) }))
     }
 
     /// Returns the texts of a run that ended, with this summary.
@@ -348,8 +374,16 @@ impl Report {
             errors: end.errors,
         };
         let annotations = annotations::text(table_name, end.errors, &self.causes);
-        let picture = self.picture.as_ref().map(Picture::page);
+        // Several jobs share one page, which the end of all writes.
+        let picture = if self.run.job.is_none() { self.picture_page() } else { None };
         EndTexts { problems, summary, page: page.text(), picture, annotations }
+    }
+
+    /// Returns the page about the run, if one is wanted.
+    #[must_use]
+    pub fn picture_page(&self) -> Option<String> {
+        let picture = self.picture.as_ref()?;
+        Some(picture.lock().unwrap_or_else(PoisonError::into_inner).page())
     }
 
     /// Returns the totals so far.
@@ -397,6 +431,24 @@ impl Report {
         };
         let sentence = table::load_sentence(&report);
         self.texts(&end, summary, ("load", sentence, table::load_counts(&report)))
+    }
+
+    /// Writes the last line of the report of several jobs. Returns an error if that fails.
+    #[must_use]
+    pub fn write_jobs_end(&mut self, end: &JobsEnd<'_>, errors: &[Error]) -> Option<Error> {
+        self.lines.add(&to_line(&JobsSummary::new(&self.run, end, errors))).err()
+    }
+
+    /// Returns the summary of several jobs, and their page.
+    #[must_use]
+    pub fn jobs_end_texts(&self, end: &JobsEnd<'_>, errors: &[Error]) -> (String, String) {
+        let summary = match self.style {
+            SummaryStyle::Json => to_line(&JobsSummary::new(&self.run, end, errors)) + "\n",
+            _ if !end.did_begin => String::new(),
+            SummaryStyle::Text => jobs::text(end, None),
+            SummaryStyle::Table(paint) => jobs::text(end, Some(paint)),
+        };
+        (summary, jobs::page(end, errors))
     }
 
     fn load_summary<'a>(&'a self, end: &RunEnd<'a>) -> LoadSummary<'a> {

@@ -8,6 +8,7 @@
 //! [`crate::config`] turns the values into a validated configuration.
 
 pub(crate) mod env;
+mod job_settings;
 mod layer;
 mod print;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod setting;
 pub(crate) mod table;
 pub(crate) mod toml_file;
 
+pub(crate) use job_settings::names_job;
 pub(crate) use layer::{Given, Value, closest, shown};
 pub use layer::{Layer, Origin, Problem};
 pub use print::Provenance;
@@ -24,4 +26,4 @@ pub(crate) use resolver::{Resolver, count};
 pub(crate) use setting::{Default, ENVIRONMENT_PREFIX, Flag, Setting, ValueKind};
 pub use table::Scope;
 pub(crate) use table::{SOCKET, SSL_CA, SSL_CERT, SSL_KEY, SSL_MODE};
-pub(crate) use toml_file::FileLayer;
+pub(crate) use toml_file::{FileLayer, JobLayer, JobsFile};

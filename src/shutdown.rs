@@ -60,6 +60,17 @@ impl Shutdown {
         Some(self.exit_code.load(Ordering::Acquire)).filter(|&code| code != 0)
     }
 
+    /// Returns the shutdown of one table among several: it drains with all of them, and by itself
+    /// without the others.
+    #[must_use]
+    pub(crate) fn child(&self) -> Self {
+        Self {
+            draining: self.draining.child_token(),
+            abandoning: self.abandoning.child_token(),
+            exit_code: Arc::clone(&self.exit_code),
+        }
+    }
+
     /// Waits for signals and passes them on. Ends only with the process.
     pub async fn listen(self, mut signals: Signals) {
         let code = signals.next().await;

@@ -39,13 +39,28 @@ Exit codes:",
 
 /// Returns the help text about settings and exit codes for commands that load nothing.
 pub(super) fn ledger_help(success: &str) -> String {
+    let codes = [exit_code::BUG, exit_code::USAGE, exit_code::TARGET_UNAVAILABLE];
+    help_with_codes(success, &codes)
+}
+
+/// Returns the help text about settings and exit codes of the command that only waits.
+pub(super) fn wait_help() -> String {
+    let codes = [
+        exit_code::BUG,
+        exit_code::USAGE,
+        exit_code::SOURCE_UNAVAILABLE,
+        exit_code::TARGET_UNAVAILABLE,
+    ];
+    help_with_codes("everything answers", &codes)
+}
+
+fn help_with_codes(success: &str, codes: &[u8]) -> String {
     let mut text = String::from(
         "Settings:\n  \
          You can use the environment and the configuration file of a load unchanged:\n  \
          this command ignores settings that it does not need. See load --help.\n\n\
          Exit codes:",
     );
-    let codes = [exit_code::BUG, exit_code::USAGE, exit_code::TARGET_UNAVAILABLE];
     for (code, meaning) in std::iter::once((exit_code::ALL_LOADED, success))
         .chain(exit_code::MEANINGS.iter().copied().filter(|(code, _)| codes.contains(code)))
     {

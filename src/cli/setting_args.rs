@@ -22,6 +22,8 @@ pub enum ForForget {}
 
 pub enum ForAck {}
 
+pub enum ForWait {}
+
 impl Scoped for ForLoad {
     const SCOPE: Scope = Scope::Load;
 }
@@ -36,6 +38,10 @@ impl Scoped for ForForget {
 
 impl Scoped for ForAck {
     const SCOPE: Scope = Scope::Ack;
+}
+
+impl Scoped for ForWait {
+    const SCOPE: Scope = Scope::Wait;
 }
 
 /// The values of the flags that are made from the table of settings.
@@ -60,6 +66,7 @@ impl<S: Scoped> Args for SettingArgs<S> {
         match S::SCOPE {
             Scope::Forget => command.mut_arg(table::URIS.name, to_forget),
             Scope::Ack => command.mut_arg(table::URIS.name, to_acknowledge),
+            Scope::Wait => command.mut_arg(table::URIS.name, to_wait_for),
             Scope::Load => command.after_help(SHORT_HELP_END),
             Scope::Status => command,
         }
@@ -99,6 +106,12 @@ fn to_acknowledge(uris: Arg) -> Arg {
         uris,
         "The failed objects: s3://BUCKET/KEY, or s3://BUCKET/PREFIX/ for all that failed below it",
     )
+}
+
+fn to_wait_for(uris: Arg) -> Arg {
+    let help = "The buckets that must answer, as s3://BUCKET/PREFIX/. Without any, only the \
+                database is waited for";
+    uris.help(help).long_help(format!("{help}."))
 }
 
 fn only_here(uris: Arg, help: &'static str) -> Arg {
@@ -170,6 +183,9 @@ fn with_setting<S: Scoped>(command: Command, setting: &'static Setting) -> Comma
         ValueKind::Choice(words) => ValueParser::new(Words(words)),
         _ => ValueParser::string(),
     };
+    if let Some(bare) = setting.bare {
+        arg = arg.num_args(0..=1).require_equals(true).default_missing_value(bare);
+    }
     // A delimiter, a pattern or an expression may start with a hyphen.
     let hyphens = matches!(setting.kind, ValueKind::Delimiter | ValueKind::List)
         && setting.flag != Flag::Positional;

@@ -6,7 +6,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::new_table::refuse_missing;
 use super::outcome::{OpenRun, RunResult};
-use super::startup::prepare;
+use super::startup::{Clients, prepare};
+use super::waiting::Waiting;
 use crate::check::{Check, SetNulls, TargetClone};
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -14,7 +15,7 @@ use crate::exit_code::{self, End};
 use crate::mysql::{Sessions, SqlMode};
 use crate::pipeline::{Checking, PipelineResult, Prepared, run};
 use crate::progress::{ListingProgress, Progress};
-use crate::report::{CheckEnd, RunEnd};
+use crate::report::{CheckEnd, EndTexts, RunEnd};
 use crate::retry::Attempts;
 use crate::shutdown::Signals;
 use crate::terminal::Terminal;
@@ -30,11 +31,34 @@ pub async fn check(
         Ok(open) => open,
         Err(result) => return result,
     };
+    let waiting = Waiting::new(config.wait);
+    let checking = check_table(config, sample, &mut open, &waiting, terminal);
+    let (exit_code, texts, errors) = Box::pin(checking).await;
+    open.result(exit_code, texts, errors)
+}
+
+/// Checks the objects of one table. Returns the exit code, the texts and the errors.
+pub(super) async fn check_table(
+    config: Config,
+    sample: Option<u64>,
+    open: &mut OpenRun,
+    waiting: &Waiting,
+    terminal: &Terminal,
+) -> (u8, EndTexts, Vec<Error>) {
     let shutdown = open.shutdown.clone();
-    let begun = tokio::select! {
-        biased;
-        () = shutdown.draining.cancelled() => Err(Vec::new()),
-        begun = begin(&config, &open.listed, &shutdown.abandoning) => begun,
+    let begun = loop {
+        let beginning = async {
+            waiting.until_ready(&config, &shutdown.abandoning).await?;
+            begin(&config, &open.listed, &shutdown.abandoning).await
+        };
+        match shutdown.draining.run_until_cancelled(Box::pin(beginning)).await {
+            None => break Err(Vec::new()),
+            Some(Err(problems)) if waiting.goes_on_after(&problems) => {
+                // The listing begins again.
+                open.listed = Arc::default();
+            }
+            Some(begun) => break begun,
+        }
     };
     let (prepared, check) = match begun {
         Ok(begun) => begun,
@@ -53,7 +77,11 @@ pub async fn check(
         tracing::warn!("{warning}");
     }
     let not_checked = check.not_checked().to_vec();
-    let progress = Progress::new(terminal, config.output.progress, Arc::clone(&open.listed));
+    let listed = Arc::clone(&open.listed);
+    let progress = match &open.job {
+        Some(job) => Progress::of_job(terminal, config.output.progress, listed, job),
+        None => Progress::new(terminal, config.output.progress, listed),
+    };
     let checking = Some(Checking { check: Box::new(check), sample });
     let PipelineResult { skipped_keys, is_listing_complete, mut errors } =
         run(&config.pipeline(), prepared, None, checking, &shutdown, &mut open.report, progress)
@@ -86,7 +114,7 @@ pub async fn check(
     let exit_code = code(&errors);
     let run = RunEnd { errors: &errors, exit_code, ..end };
     let texts = open.report.check_end_texts(CheckEnd { run, not_checked: &not_checked, sample });
-    open.result(exit_code, texts, errors)
+    (exit_code, texts, errors)
 }
 
 /// Returns the end of a check that did not begin.
@@ -101,7 +129,8 @@ pub(crate) async fn begin(
     abandoning: &CancellationToken,
 ) -> std::result::Result<(Prepared, Check), Vec<Error>> {
     refuse_missing(config, abandoning).await?;
-    let mut prepared = prepare(config, found, abandoning).await?;
+    let clients = Clients::open(config, abandoning).await?;
+    let mut prepared = prepare(config, clients, found).await?;
     if let Some(idle) = prepared.session.take() {
         // The ledger would use this session, but a check has no ledger.
         idle.close().await;
@@ -110,7 +139,7 @@ pub(crate) async fn begin(
     let sql_mode = SqlMode::of(preflight.policy.on_bad_row);
     let sessions = connector.pool(&preflight.server, sql_mode, 1);
     let set_nulls = SetNulls::new(&preflight.schema, &preflight.layout.columns, &config.format);
-    let table = check_table(config, &prepared, &sessions, &set_nulls).await;
+    let table = clone_of_target(config, &prepared, &sessions, &set_nulls).await;
     sessions.close().await;
     match table {
         Ok(table) => {
@@ -131,7 +160,7 @@ pub(crate) async fn begin(
     }
 }
 
-pub(crate) async fn check_table(
+pub(crate) async fn clone_of_target(
     config: &Config,
     prepared: &Prepared,
     sessions: &Sessions,

@@ -9,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 use super::metrics::{self, EndedRun, LiveMetrics, Watched};
 use super::new_table;
 use super::outcome::{OpenRun, RunResult};
-use super::startup::{open_ledger, open_rejects, prepare};
+use super::startup::{Clients, open_ledger, open_rejects, prepare};
+use super::waiting::Waiting;
 use crate::config::Config;
 use crate::error::Error;
 use crate::exit_code::{self, End};
@@ -17,7 +18,7 @@ use crate::ledger::{Finished, Job, Ledger, RunTotals};
 use crate::pipeline::{PipelineResult, Prepared, run, split_object};
 use crate::policy::Mode;
 use crate::progress::Progress;
-use crate::report::{JobEnd, LoadTotals, Report, RunEnd};
+use crate::report::{EndTexts, JobEnd, LoadTotals, Report, RunEnd};
 use crate::shutdown::Signals;
 use crate::source::S3;
 use crate::terminal::{FOR_PROGRAMS, Terminal};
@@ -26,7 +27,7 @@ use crate::units::ByteSize;
 use crate::verify::{ComparePlan, TableVerification};
 
 /// Loads the objects, and ends the job if everything is loaded.
-pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> RunResult {
+pub async fn load(config: Config, terminal: &Terminal, signals: Signals) -> RunResult {
     let started_at = Timestamp::now();
     let mut open = match OpenRun::open(&config, terminal, signals).await {
         Ok(open) => open,
@@ -36,27 +37,76 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
             return result;
         }
     };
+    let waiting = Waiting::new(config.wait);
+    let ended = load_table(config, &mut open, None, &waiting, terminal).await;
+    open.result(ended.exit_code, ended.texts, ended.errors)
+}
+
+/// The end of the run of one table.
+#[derive(Debug)]
+pub(super) struct EndedTable {
+    pub(super) exit_code: u8,
+    pub(super) texts: EndTexts,
+    pub(super) errors: Vec<Error>,
+    pub(super) did_begin: bool,
+    /// True if every object is in the table, so that tables that refer to it can be loaded.
+    pub(super) is_complete: bool,
+    pub(super) totals: LoadTotals,
+    pub(super) elapsed: Duration,
+}
+
+/// Loads one table. If it is one among several, `clients` are those of all.
+pub(super) async fn load_table(
+    mut config: Config,
+    open: &mut OpenRun,
+    clients: Option<&Clients>,
+    waiting: &Waiting,
+    terminal: &Terminal,
+) -> EndedTable {
+    let started_at = Timestamp::now();
     let shutdown = open.shutdown.clone();
-    let begun = match Box::pin(new_table::create(&mut config, &shutdown)).await {
-        Ok(created) => {
-            open.created_table = created;
-            Box::pin(begin(&config, &mut open)).await
+    // The run of several tables has waited already.
+    let mut is_to_wait = clients.is_none();
+    let begun = loop {
+        if is_to_wait {
+            let ready = waiting.until_ready(&config, &shutdown.abandoning);
+            if let Some(Err(problems)) = shutdown.draining.run_until_cancelled(ready).await {
+                break Err(problems);
+            }
         }
-        Err(problems) => Err(problems),
+        is_to_wait = true;
+        let begun = Box::pin(create_and_begin(&mut config, open, clients)).await;
+        match begun {
+            Err(problems)
+                if !shutdown.draining.is_cancelled() && waiting.goes_on_after(&problems) =>
+            {
+                // The listing begins again.
+                open.listed = Arc::default();
+            }
+            begun => break begun,
+        }
     };
     let (prepared, ledger) = match begun {
         Ok(begun) => begun,
         Err(problems) => {
-            let result = open
+            let (exit_code, texts, errors) = open
                 .end_before_it_began(
                     problems,
                     |report, end| report.write_end(&end),
                     Report::end_texts,
                 )
                 .await;
-            let ended = EndedRun::before_it_began(started_at, result.exit_code);
+            let ended = EndedRun::before_it_began(started_at, exit_code);
             metrics::publish(&config, &ended, None, Some(&shutdown)).await;
-            return result;
+            return EndedTable {
+                exit_code,
+                texts,
+                errors,
+                did_begin: false,
+                is_complete: false,
+                totals: LoadTotals::default(),
+                elapsed: open.elapsed(),
+            };
         }
     };
     // With truncate or swap, force has begun a new job, which has nothing to load again.
@@ -65,8 +115,12 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
         tracing::warn!("{warning}");
     }
     let verification = prepared.preflight.verification.clone();
-    let progress = Progress::new(terminal, config.output.progress, Arc::clone(&open.listed))
-        .with_max_rate(config.throughput.max_rate.map(ByteSize::bytes));
+    let listed = Arc::clone(&open.listed);
+    let progress = match &open.job {
+        Some(job) => Progress::of_job(terminal, config.output.progress, listed, job),
+        None => Progress::new(terminal, config.output.progress, listed),
+    };
+    let progress = progress.with_max_rate(config.throughput.max_rate.map(ByteSize::bytes));
     let ended = CancellationToken::new();
     let keeper = ledger.clone().map(|(ledger, _)| tokio::spawn(keep_alive(ledger, ended.clone())));
     let s3 = prepared.s3.clone();
@@ -90,11 +144,11 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
     let mut verified = None;
     let mut job_end = None;
     if let Some((ledger, job)) = &ledger {
-        fail_missing(&config, &s3, ledger, job, &mut open, &mut result).await;
+        fail_missing(&config, &s3, ledger, job, open, &mut result).await;
         let finished;
         (finished, verified) =
-            end_job(&config, ledger, job, verification.as_deref(), &open, &mut result).await;
-        if job.mode != Mode::Append && is_undisturbed(&open, &result) {
+            end_job(&config, ledger, job, verification.as_deref(), open, &mut result).await;
+        if job.mode != Mode::Append && is_undisturbed(open, &result) {
             job_end = end_of_job(ledger, job, finished).await;
         }
     }
@@ -131,7 +185,8 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
     errors.extend(unwritten);
     errors.extend(open.publish().await);
     let exit_code = code(&errors);
-    let texts = open.report.end_texts(RunEnd { errors: &errors, exit_code, ..end });
+    let end = RunEnd { errors: &errors, exit_code, ..end };
+    let texts = open.report.end_texts(end);
     ended.cancel();
     if let Some(keeper) = keeper {
         // The task ends by itself, and a panic in it does not matter.
@@ -172,7 +227,22 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
     if let Some(ledger) = opened {
         ledger.close().await;
     }
-    open.result(exit_code, texts, errors)
+    let is_complete = [exit_code::ALL_LOADED, exit_code::ROWS_REJECTED].contains(&exit_code)
+        && totals.is_everything_loaded();
+    EndedTable { exit_code, texts, errors, did_begin: true, is_complete, totals, elapsed }
+}
+
+/// Creates the table if that is wanted, and begins the run. Every step can be repeated after it has
+/// failed.
+async fn create_and_begin(
+    config: &mut Config,
+    open: &mut OpenRun,
+    clients: Option<&Clients>,
+) -> std::result::Result<(Prepared, Option<(Ledger, Job)>), Vec<Error>> {
+    let shutdown = open.shutdown.clone();
+    let created = Box::pin(new_table::create(config, &shutdown)).await?;
+    open.created_table = created.or(open.created_table.take());
+    Box::pin(begin(config, open, clients)).await
 }
 
 /// Checks everything that must be right before the first object, then opens what a load writes to.
@@ -180,13 +250,18 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
 async fn begin(
     config: &Config,
     open: &mut OpenRun,
+    clients: Option<&Clients>,
 ) -> std::result::Result<(Prepared, Option<(Ledger, Job)>), Vec<Error>> {
     let shutdown = open.shutdown.clone();
-    let mut prepared = tokio::select! {
-        biased;
-        () = shutdown.draining.cancelled() => return Err(Vec::new()),
-        prepared = prepare(config, &open.listed, &shutdown.abandoning) => prepared?,
+    let preparing = async {
+        let clients = match clients {
+            Some(clients) => clients.clone(),
+            None => Clients::open(config, &shutdown.abandoning).await?,
+        };
+        prepare(config, clients, &open.listed).await
     };
+    let prepared = shutdown.draining.run_until_cancelled(preparing).await;
+    let mut prepared = prepared.ok_or_else(Vec::new)??;
     open.found_target(&prepared.preflight);
     let opened = async {
         prepared.throttle =

@@ -121,6 +121,8 @@ pub(super) struct OpenRun {
     has_annotations: bool,
     /// The settings with which a report is uploaded.
     uploads_by: (SourceConfig, RetryConfig),
+    /// The name of the job, if this is the run of one among several tables.
+    pub(super) job: Option<String>,
 }
 
 impl OpenRun {
@@ -174,17 +176,39 @@ impl OpenRun {
             has_annotations: config.output.has_annotations,
             uploads_by,
             created_table: None,
+            job: None,
         })
     }
 
+    /// Returns the run of one job of this run, which writes to the same report.
+    pub(super) fn of_job(&self, name: &str, config: &Config) -> Self {
+        let run = RunId::new();
+        let facts = RunFacts { job: Some(name.to_owned()), ..facts(config, &run) };
+        Self {
+            started: Instant::now(),
+            report: self.report.of_job(facts, config.output.format),
+            run,
+            shutdown: self.shutdown.child(),
+            listed: Arc::default(),
+            created_table: None,
+            has_report_on_output: false,
+            has_json_summary: false,
+            pages: Pages { summary_file: None, step_summary: None },
+            has_annotations: false,
+            uploads_by: self.uploads_by.clone(),
+            job: Some(name.to_owned()),
+        }
+    }
+
     /// Ends a run that did not begin. `write_end` writes the report's last line, without which the
-    /// report would not say why, and `texts` returns the texts.
+    /// report would not say why, and `texts` returns the texts. Returns the exit code, the texts
+    /// and the problems.
     pub(super) async fn end_before_it_began(
-        mut self,
+        &mut self,
         mut problems: Vec<Error>,
         write_end: impl FnOnce(&mut Report, RunEnd<'_>) -> Option<Error>,
         texts: impl FnOnce(&Report, RunEnd<'_>) -> EndTexts,
-    ) -> RunResult {
+    ) -> (u8, EndTexts, Vec<Error>) {
         let signal = self.shutdown.signalled();
         problems.extend(signal.map(interrupted));
         let code = |problems: &[Error]| exit_code::decide(End::NotBegun { signal, problems });
@@ -199,11 +223,15 @@ impl OpenRun {
         problems.extend(self.publish().await);
         let exit_code = code(&problems);
         let texts = texts(&self.report, RunEnd { errors: &problems, exit_code, ..end });
-        self.result(exit_code, texts, problems)
+        (exit_code, texts, problems)
     }
 
     /// Gives the report's files their names, or uploads the report. Returns the errors.
     pub(super) async fn publish(&mut self) -> Vec<Error> {
+        if self.job.is_some() {
+            // The run of all jobs does that.
+            return Vec::new();
+        }
         let (upload, mut errors) = self.report.publish();
         if let Some(upload) = upload {
             let uploading = Box::pin(upload_report(&upload, &self.uploads_by));
@@ -302,5 +330,6 @@ fn facts(config: &Config, run: &RunId) -> RunFacts {
         keys_from: config.source.keys_from.as_ref().map(|path| path.display().to_string()),
         started_at: Timestamp::now(),
         settings: config.output.settings.clone(),
+        job: None,
     }
 }

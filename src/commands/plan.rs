@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::new_table;
 use super::outcome::RunResult;
-use super::startup::{look_into_ledger, prepare};
+use super::startup::{Clients, look_into_ledger, prepare};
+use super::waiting::Waiting;
 use crate::config::Config;
 use crate::dialect::{LineTerminator, ObjectFormat};
 use crate::error::{Error, ErrorKind};
@@ -65,13 +66,21 @@ const OTHER_FORMATS: [&str; 9] =
 /// Writes a line for each object to `output` during the listing, then the sums and the statement.
 /// If the table is missing and is to be created, writes only the statement that creates it.
 pub async fn plan(config: Config, output: &mut (dyn Write + Send)) -> RunResult {
+    let waiting = Waiting::new(config.wait);
+    if let Err(problems) = waiting.until_ready(&config, &CancellationToken::new()).await {
+        return RunResult::before_it_began(problems);
+    }
     match new_table::guess(&config, &CancellationToken::new()).await {
         Ok(None) => {}
         Ok(Some(table)) => return write_table(&table, output),
         Err(problems) => return RunResult::before_it_began(problems),
     }
     let found = Arc::new(ListingProgress::default());
-    let mut prepared = match prepare(&config, &found, &CancellationToken::new()).await {
+    let prepared = async {
+        let clients = Clients::open(&config, &CancellationToken::new()).await?;
+        prepare(&config, clients, &found).await
+    };
+    let mut prepared = match prepared.await {
         Ok(prepared) => prepared,
         Err(problems) => return RunResult::before_it_began(problems),
     };

@@ -17,7 +17,7 @@ use crate::exit_code;
 use crate::ledger::{Job, Ledger, RunId, RunTotals, Tables};
 use crate::limits;
 use crate::mysql::{Connector, Session, SqlMode};
-use crate::pipeline::{LISTED_AHEAD, ObjectStream, Prepared};
+use crate::pipeline::{DownloadSlots, LISTED_AHEAD, ObjectStream, Prepared, SharedPool};
 use crate::policy::Mode;
 use crate::preflight::{self, Preflight};
 use crate::progress::ListingProgress;
@@ -26,33 +26,67 @@ use crate::source::{Listing, ListingSink, S3, SkippedKeys};
 use crate::staging::{Budget, is_memory_backed};
 use crate::verify::ComparePlan;
 
-/// Starts the listing and checks source, staging and target side by side. Nothing waits long for
-/// the server after `abandoning` is cancelled.
+/// The clients of store and server, with the limits that all tables of a run share.
+#[derive(Clone, Debug)]
+pub(crate) struct Clients {
+    s3: S3,
+    budget: Budget,
+    pub(super) connector: Connector,
+    downloads: DownloadSlots,
+    pool: Option<SharedPool>,
+}
+
+impl Clients {
+    /// Makes the clients. Does not connect. Nothing waits long for the server after `abandoning` is
+    /// cancelled.
+    ///
+    /// # Errors
+    /// Returns all problems that were found.
+    pub(crate) async fn open(
+        config: &Config,
+        abandoning: &CancellationToken,
+    ) -> std::result::Result<Self, Vec<Error>> {
+        let s3 = S3::new(&config.source).await.map_err(|error| vec![error])?;
+        let s3 = s3.with_max_rate(config.throughput.max_rate);
+        let budget = Budget::new(&config.staging);
+        let connector = Connector::new(&config.target, config.timeouts())
+            .map(|connector| connector.until(abandoning));
+        let downloads = DownloadSlots::new(s3.readers(config.staging.download_concurrency));
+        match (budget, connector) {
+            (Ok(budget), Ok(connector)) => {
+                Ok(Self { s3, budget, connector, downloads, pool: None })
+            }
+            (budget, connector) => {
+                Err([budget.err(), connector.err()].into_iter().flatten().collect())
+            }
+        }
+    }
+
+    /// Makes clients for several tables, which share the connections.
+    pub(crate) fn for_several(self, load_concurrency: usize) -> Self {
+        Self { pool: Some(SharedPool::new(load_concurrency)), ..self }
+    }
+
+    /// Closes the connections that several tables share.
+    pub(crate) async fn close(self) {
+        if let Some(pool) = self.pool {
+            pool.close().await;
+        }
+    }
+}
+
+/// Starts the listing and checks source, staging and target side by side.
 ///
 /// # Errors
 /// Returns all problems that were found. The listing has ended then.
 pub(crate) async fn prepare(
     config: &Config,
+    clients: Clients,
     found: &Arc<ListingProgress>,
-    abandoning: &CancellationToken,
 ) -> std::result::Result<Prepared, Vec<Error>> {
-    let s3 = S3::new(&config.source).await.map_err(|error| vec![error])?;
-    let s3 = s3.with_max_rate(config.throughput.max_rate);
+    let Clients { s3, budget, mut connector, downloads, pool } = clients;
     let listing = Listing::new(s3.clone(), &config.source, &config.retry);
-    let budget = Budget::new(&config.staging);
-    let connector = Connector::new(&config.target, config.timeouts())
-        .map(|connector| connector.until(abandoning));
-    let (listing, budget, mut connector) = match (listing, budget, connector) {
-        (Ok(listing), Ok(budget), Ok(connector)) => (listing, budget, connector),
-        (listing, budget, connector) => {
-            return Err([listing.err(), budget.err(), connector.err()]
-                .into_iter()
-                .flatten()
-                .collect());
-        }
-    };
-
-    let listing = Arc::new(listing);
+    let listing = Arc::new(listing.map_err(|error| vec![error])?);
     let (sender, mut rest) = mpsc::channel(LISTED_AHEAD);
     let mut running =
         spawn_listing(Arc::clone(&listing), ListingSink::new(sender, counter(found)), found);
@@ -79,7 +113,7 @@ pub(crate) async fn prepare(
         return Err(problems);
     };
     let warnings = warnings(config, &preflight, &budget);
-    tracing::info!(
+    let about_target = format!(
         "target {} on {} {}, time zone {}, staging up to {}",
         config.target.table,
         preflight.server.flavor,
@@ -87,10 +121,17 @@ pub(crate) async fn prepare(
         config.load.readings.time_zone_name(),
         budget.total()
     );
+    // One line for each of many tables is enough, and comes at its end.
+    match &pool {
+        None => tracing::info!("{about_target}"),
+        Some(_) => tracing::debug!("{about_target}"),
+    }
     Ok(Prepared {
         s3,
         budget,
         connector,
+        downloads,
+        pool,
         preflight,
         session: Some(session),
         rejects: None,
@@ -188,7 +229,7 @@ pub(crate) async fn open_ledger(
 ) -> Result<Option<(Ledger, Job)>> {
     let idle = take_strict_session(config, prepared).await;
     let Some(stem) = &config.ledger.table else { return Ok(None) };
-    let Prepared { connector, preflight, .. } = prepared;
+    let Prepared { connector, preflight, .. } = &*prepared;
     let tables = Tables::new(stem, &preflight.target.database);
     let sessions = connector.pool(&preflight.server, SqlMode::Strict, 1);
     let target = preflight.target.clone();
@@ -196,6 +237,14 @@ pub(crate) async fn open_ledger(
         Ledger::open(tables, target, run.clone(), sessions, idle, config.retry.clone()).await?;
     let ledger = ledger.loading_alone(preflight.is_alone);
     let begun = begin(&ledger, config, preflight.verification.as_deref(), stop).await;
+    if let Ok(job) = &begun {
+        let RunId { id, worker } = ledger.run();
+        let about_run = format!("run {id} on {worker}, generation {} of the table", job.generation);
+        match &prepared.pool {
+            None => tracing::info!("{about_run}"),
+            Some(_) => tracing::debug!("{about_run}"),
+        }
+    }
     if begun.is_err() {
         ledger.close().await;
     }
@@ -265,8 +314,6 @@ async fn begin(
     .await;
     match &begun {
         Ok(job) => {
-            let RunId { id, worker } = ledger.run();
-            tracing::info!("run {id} on {worker}, generation {} of the table", job.generation);
             if job.mode != Mode::Append {
                 tracing::info!("loading into {}", job.load_into);
             }

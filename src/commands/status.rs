@@ -8,7 +8,10 @@ mod health;
 mod overview;
 mod text;
 
+use tokio_util::sync::CancellationToken;
+
 use super::outcome::RunResult;
+use super::waiting::Waiting;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::LedgerAdmin;
@@ -20,7 +23,15 @@ use answer::{NAMED, StatusAnswer};
 
 /// Reads the ledger, without changing anything. Shows all tables of the ledger if none is named.
 /// Compares the objects that are loaded with those of `sources`, if any are given.
-pub async fn status(config: Config, form: StatusForm, sources: Vec<SourceUri>) -> RunResult {
+pub async fn status(mut config: Config, form: StatusForm, sources: Vec<SourceUri>) -> RunResult {
+    config.source.uris.clone_from(&sources);
+    let waiting = Waiting::new(config.wait);
+    if let Err(problems) = waiting.until_ready(&config, &CancellationToken::new()).await {
+        // A verdict says itself that the server does not answer.
+        if !matches!(form, StatusForm::Check { .. }) {
+            return RunResult::before_it_began(problems);
+        }
+    }
     if config.target.table.table.is_empty() {
         if sources.is_empty() {
             return overview::status_of_all(&config, form).await;

@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use super::conflicts::{contradictions, files_that_collide};
 use super::{
     Config, create_table, format, json, ledger, load, metrics, source, target, throughput,
+    unknown_variables,
 };
 use crate::choices::{FailOn, LogFormat, ProgressMode, ReportOnly, SummaryForm};
 use crate::dialect::ObjectFormat;
@@ -34,7 +35,7 @@ use crate::settings::{
     table as s, toml_file,
 };
 use crate::staging::StagingConfig;
-use crate::units::ByteSize;
+use crate::units::{ByteSize, parse_duration};
 
 /// A validated configuration.
 pub struct Resolved {
@@ -56,12 +57,21 @@ pub struct Inputs<'a, E> {
     pub read_file: &'a dyn Fn(&Path) -> io::Result<String>,
 }
 
-/// Resolves the settings of a command.
-///
-/// # Errors
-///
-/// Returns all problems in all places at once.
-pub fn resolve<E>(inputs: Inputs<'_, E>) -> Result<Resolved, Vec<Problem>>
+/// The values that the places give, the strongest first, and what the environment of the process
+/// says besides.
+pub(super) struct Places {
+    /// The layers of the command line, the environment, the file, and the shared variables.
+    pub(super) layers: Vec<Layer>,
+    pub(super) problems: Vec<Problem>,
+    /// Settings whose absence a problem explains.
+    pub(super) explained: Vec<&'static str>,
+    temporary_dir: Option<String>,
+    step_summary: Option<String>,
+    is_github: bool,
+}
+
+/// Reads the places, and keeps what the command uses.
+pub(super) fn places<E>(inputs: Inputs<'_, E>) -> Places
 where
     E: IntoIterator<Item = (OsString, OsString)>,
 {
@@ -80,21 +90,55 @@ where
             scope.uses(setting) && !(is_elsewhere && setting.name == s::URIS.name)
         });
     }
-    let mut resolver = Resolver {
+    Places {
         layers,
         problems: environment.problems.into_iter().chain(file.problems).collect(),
         explained: environment.suggested.into_iter().chain(file.suggested).collect(),
+        temporary_dir: environment.temporary_dir,
+        step_summary: environment.step_summary,
+        is_github: environment.is_github,
+    }
+}
+
+/// Resolves the settings of a command.
+///
+/// # Errors
+///
+/// Returns all problems in all places at once.
+pub fn resolve<E>(inputs: Inputs<'_, E>) -> Result<Resolved, Vec<Problem>>
+where
+    E: IntoIterator<Item = (OsString, OsString)>,
+{
+    let (scope, read_file) = (inputs.scope, inputs.read_file);
+    let places = places(inputs);
+    let resolver = Resolver {
+        layers: places.layers.clone(),
+        problems: places.problems.clone(),
+        explained: places.explained.iter().copied().collect(),
         ..Resolver::default()
     };
+    resolve_in(resolver, &places, scope, read_file)
+}
 
+/// Resolves the settings in the layers of a resolver.
+///
+/// # Errors
+/// Returns all problems, with those that the resolver has already.
+pub(super) fn resolve_in(
+    mut resolver: Resolver,
+    places: &Places,
+    scope: Scope,
+    read_file: &dyn Fn(&Path) -> io::Result<String>,
+) -> Result<Resolved, Vec<Problem>> {
     let json = json::resolve(&mut resolver);
     let (format, preset, dialect) = format::resolve(&mut resolver, json);
     json::check_text(&mut resolver, preset, &format, &dialect);
+    unknown_variables::check(&mut resolver, &format);
     let mut config = Config {
         source: source::resolve(&mut resolver, preset, scope),
-        staging: staging(&mut resolver, environment.temporary_dir),
+        staging: staging(&mut resolver, places.temporary_dir.clone()),
         format,
-        target: target::resolve(&mut resolver, inputs.read_file, scope),
+        target: target::resolve(&mut resolver, read_file, scope),
         create_table: create_table::resolve(&mut resolver),
         ledger: ledger::resolve(&mut resolver),
         load: load::resolve(&mut resolver),
@@ -103,9 +147,10 @@ where
             max_attempts: u32::try_from(resolver.integer(&s::MAX_ATTEMPTS)).unwrap_or(u32::MAX),
             max_elapsed: resolver.duration(&s::RETRY_MAX_ELAPSED),
         },
+        wait: resolver.optional(&s::WAIT, parse_duration),
         output: OutputConfig {
-            step_summary: environment.step_summary.map(PathBuf::from),
-            has_annotations: environment.is_github,
+            step_summary: places.step_summary.clone().map(PathBuf::from),
+            has_annotations: places.is_github,
             ..output(&mut resolver)
         },
         metrics: metrics::resolve(&mut resolver),

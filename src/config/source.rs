@@ -102,7 +102,7 @@ fn uris_and_keys_from(resolver: &mut Resolver, scope: Scope) -> (Vec<SourceUri>,
                               or s3://BUCKET/PREFIX/ for all that failed below it";
                 resolver.missing(&s::URIS, "there is nothing to acknowledge", remedy);
             }
-            Scope::Status => {}
+            Scope::Status | Scope::Wait => {}
         }
     }
     let mut uris = Vec::new();

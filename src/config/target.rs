@@ -273,7 +273,7 @@ fn table(resolver: &mut Resolver, has_database: bool, scope: Scope) -> TableName
     let placeholder = TableName { database: None, table: String::new() };
     if resolver.find_set(&s::TABLE).is_none() {
         resolver.record_unset(&s::TABLE, Origin::Default);
-        if scope != Scope::Status {
+        if !matches!(scope, Scope::Status | Scope::Wait) {
             resolver.missing(
                 &s::TABLE,
                 "the table is missing",

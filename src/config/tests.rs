@@ -53,11 +53,12 @@ fn run_command(
     };
     let resolved = match Cli::try_parse_from(all).map_err(|error| vec![error.to_string()])?.command
     {
-        Cmd::Load(args) | Cmd::Plan(args) => args.resolve_in(environment, read_file),
+        Cmd::Load(args) | Cmd::Plan(args) => args.settings.resolve_in(environment, read_file),
         Cmd::Check(args) => args.settings.resolve_in(environment, read_file),
         Cmd::Status(args) => args.settings.resolve_in(environment, read_file),
         Cmd::Forget(args) => args.settings.resolve_in(environment, read_file),
         Cmd::Ack(args) => args.settings.resolve_in(environment, read_file),
+        Cmd::Wait(args) => args.settings.resolve_in(environment, read_file),
         Cmd::Report(_) | Cmd::Completions(_) => unreachable!("it has no settings"),
     };
     resolved.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<String>>())

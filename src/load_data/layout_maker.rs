@@ -44,8 +44,6 @@ pub struct LayoutMaker {
     record_columns: Vec<String>,
     /// The columns that the fields or the key must fill, if fields go by position.
     needed: Vec<String>,
-    /// The variables that `--set` reads, and that nothing fills.
-    pub(crate) unknown_variables: Vec<String>,
     pub(crate) verification: Option<Arc<ComparePlan>>,
 }
 
@@ -88,11 +86,6 @@ impl LayoutMaker {
             };
             NameMatcher::new(schema, format, is_known)
         });
-        let unknown_variables = set_variables(&format.set)
-            .into_iter()
-            .filter(|name| !is_listed(name) && !is_of_session(name) && KeyFact::of(name).is_none());
-        let unknown_variables: Vec<String> =
-            if matcher.is_some() { Vec::new() } else { unknown_variables.collect() };
         let record_columns = format.json.iter().flat_map(|json| {
             columns.iter().filter_map(|item| match item {
                 ColumnOrVariable::Column(name) if json.path_of(item).is_none() => {
@@ -111,7 +104,6 @@ impl LayoutMaker {
         Self {
             record_columns: record_columns.collect(),
             needed: if may_be_filled_by_trigger { Vec::new() } else { needed.collect() },
-            unknown_variables,
             rules: RuleSource::new(
                 Arc::clone(schema),
                 format.clone(),

@@ -45,6 +45,8 @@ pub struct TableSchema {
     pub(crate) unique_key_columns: Vec<String>,
     /// The names of the table's own foreign keys.
     pub(crate) foreign_keys: Vec<String>,
+    /// The other tables that these refer to, with their databases.
+    pub(crate) parents: Vec<(String, String)>,
     /// The triggers of the table. An account without the TRIGGER privilege sees none.
     pub(crate) triggers: Vec<Trigger>,
 }
@@ -165,6 +167,11 @@ impl TableSchema {
                  ORDER BY CONSTRAINT_NAME"
             ),
             format!(
+                "SELECT DISTINCT REFERENCED_TABLE_SCHEMA, REFERENCED_TABLE_NAME \
+                 FROM information_schema.KEY_COLUMN_USAGE \
+                 WHERE REFERENCED_TABLE_NAME IS NOT NULL AND {place}"
+            ),
+            format!(
                 "SELECT TRIGGER_NAME, ACTION_TIMING, EVENT_MANIPULATION \
                  FROM information_schema.TRIGGERS \
                  WHERE EVENT_OBJECT_SCHEMA = {database} AND EVENT_OBJECT_TABLE = {table} \
@@ -185,6 +192,7 @@ impl TableSchema {
         let columns = results.next_rows_of(11)?;
         let unique_key_columns = results.next_rows_of(1)?;
         let foreign_keys = results.next_rows_of(1)?;
+        let parents = results.next_rows_of(2)?;
         let triggers = results.next_rows_of(3)?;
         let checks = results.next_rows_of(2)?;
         let checks: Vec<_> = checks.iter().map(|row| (text(row, 0), text(row, 1))).collect();
@@ -206,6 +214,11 @@ impl TableSchema {
             columns: columns.iter().map(|row| ColumnSchema::from_row(row, &checks)).collect(),
             unique_key_columns: unique_key_columns.iter().map(first).collect(),
             foreign_keys: foreign_keys.iter().map(first).collect(),
+            parents: parents
+                .iter()
+                .map(|row| (text(row, 0), text(row, 1)))
+                .filter(|(database, table)| *database != text(found, 0) || *table != text(found, 1))
+                .collect(),
             triggers: triggers
                 .iter()
                 .map(|row| Trigger {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::context::{Context, Purpose};
+use super::shared_pool::IdleSessions;
 use super::value_pass::with_values;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::{CommitOutcome, LedgerEntry};
@@ -22,7 +23,11 @@ use crate::values::ValueCounts;
 /// A load worker's connection and its slot of the limiter.
 pub(crate) struct Worker {
     /// The connection, reused until an error occurs on it.
-    pub(crate) session: Option<Session>,
+    session: Option<Session>,
+    /// The place of connections between two transactions, if several pipelines share them.
+    idle: Option<IdleSessions>,
+    /// The time that the last COMMIT took, if it is known.
+    commit_time: Option<Duration>,
     pub(crate) slot: LoadSlot,
     /// The number of this worker, from 1, which stands for its connection in the report.
     pub(crate) number: u32,
@@ -30,12 +35,18 @@ pub(crate) struct Worker {
 
 impl Worker {
     pub(crate) fn new(context: &Context, number: u32) -> Self {
-        Self { session: None, slot: context.limiter.slot(), number }
+        Self {
+            session: None,
+            idle: context.idle.clone(),
+            commit_time: None,
+            slot: context.limiter.slot(),
+            number,
+        }
     }
 
     /// Returns the time that the COMMIT of the load that has just succeeded took, if it is known.
     pub(crate) fn commit_time(&self) -> Option<Duration> {
-        self.session.as_ref().map(|session| session.commit_time)
+        self.commit_time
     }
 
     /// Waits until this worker may look for work. It holds no connection meanwhile if the limiter
@@ -53,12 +64,23 @@ impl Worker {
         if context.limiter.is_paused() {
             self.close().await;
         }
+        self.commit_time = None;
         self.slot.begin(&context.shutdown).await
     }
 
     /// Keeps a session that is known to be sound for the next load.
     pub(crate) fn keep(&mut self, session: Session) {
-        self.session = Some(session);
+        self.commit_time = Some(session.commit_time);
+        match &self.idle {
+            Some(idle) => idle.put(session),
+            None => self.session = Some(session),
+        }
+    }
+
+    /// Returns a session that was kept, and is now this worker's.
+    fn take(&mut self) -> Option<Session> {
+        self.commit_time = None;
+        self.session.take().or_else(|| self.idle.as_ref()?.take())
     }
 
     pub(crate) async fn close(&mut self) {
@@ -192,7 +214,7 @@ pub(crate) async fn session(
     what: &str,
     to_be: &str,
 ) -> Result<Session> {
-    if let Some(session) = worker.session.take() {
+    if let Some(session) = worker.take() {
         return Ok(session);
     }
     loop {

@@ -42,8 +42,8 @@ pub(crate) fn build(
     shutdown: &Shutdown,
     sent_bytes: Arc<AtomicU64>,
 ) -> Built {
-    let Prepared { s3, budget, connector, preflight, rejects, throttle, listing, objects, .. } =
-        prepared;
+    let Prepared { s3, budget, connector, downloads, pool, preflight, .. } = prepared;
+    let Prepared { rejects, throttle, listing, objects, .. } = prepared;
     let sql_mode = SqlMode::of(preflight.policy.on_bad_row);
     let load_concurrency = preflight.load_concurrency;
     // A small part of the budget, because a shared file frees its space only when all of its
@@ -61,6 +61,13 @@ pub(crate) fn build(
             Purpose::Load(Box::new(Loader::new(plan)))
         }
     };
+    let (sessions, idle) = match &pool {
+        Some(pool) => {
+            let (sessions, idle) = pool.of(&connector, &preflight.server, sql_mode);
+            (sessions, Some(idle))
+        }
+        None => (connector.pool(&preflight.server, sql_mode, load_concurrency), None),
+    };
     let context = Context {
         layouts: Layouts::new(preflight.layouts.clone(), purpose.plan()),
         header: HeaderCheck::new(&options.format, &preflight),
@@ -70,10 +77,12 @@ pub(crate) fn build(
             .splitting_above(split_above),
         budget,
         purpose,
-        sessions: connector.pool(&preflight.server, sql_mode, load_concurrency),
+        sessions,
+        idle,
+        downloads,
         preflight,
         ledger,
-        limiter: ConcurrencyLimiter::new(load_concurrency),
+        limiter: ConcurrencyLimiter::sharing(load_concurrency, pool.map(|pool| pool.loads)),
         shutdown: shutdown.clone(),
         sent_bytes,
     };

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use super::download_slots::DownloadSlots;
 use super::header::HeaderCheck;
 use super::layouts::Layouts;
 use super::options::PipelineOptions;
+use super::shared_pool::IdleSessions;
 use crate::check::Check;
 use crate::dialect::FormatConfig;
 use crate::error::Result;
@@ -36,6 +38,9 @@ pub(crate) struct Context {
     /// `None` if the run keeps no ledger: objects are then loaded at least once.
     pub(crate) ledger: Option<(Ledger, Job)>,
     pub(crate) sessions: Sessions,
+    /// The connections that no worker holds, if several pipelines share them.
+    pub(crate) idle: Option<IdleSessions>,
+    pub(crate) downloads: DownloadSlots,
     pub(crate) limiter: Arc<ConcurrencyLimiter>,
     pub(crate) shutdown: Shutdown,
     /// The bytes that are on their way to the server, for the progress.

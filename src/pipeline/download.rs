@@ -8,13 +8,14 @@ use tokio::task::JoinSet;
 use super::attempt::base_request;
 use super::bad_row_lines::with_lines;
 use super::context::{Context, Purpose};
+use super::download_slots::DownloadSlots;
 use super::events::{Event, emit, failed};
 use super::row_counter::{Judging, RowCounter};
 use super::split_object::{Route, load_in_parts};
 use super::value_pass::{judge_values, value_counts};
 use super::work::{Ready, ReadyObject, Selected};
 use super::{sample, split_object};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::load_data::ObjectLayout;
 use crate::object::Object;
 use crate::policy::OnBadRow;
@@ -24,34 +25,6 @@ use crate::split::{Boundary, Scan};
 use crate::staging::{ByteObserver, Reserved, Staged, StagedObject, Wanted, stage};
 use crate::values::ValueCounts;
 
-/// Objects of up to this size take 1/[`DownloadSlots::SMALL_SHARE`] of a slot. They cost mostly the
-/// wait for the store's response, and hardly any memory.
-const SMALL_BYTES: u64 = 64 * 1024;
-
-/// The slots that limit concurrent downloads.
-struct DownloadSlots {
-    shares: Arc<Semaphore>,
-    /// The number of shares in one slot, which a large object takes.
-    large: u32,
-}
-
-impl DownloadSlots {
-    const SMALL_SHARE: u32 = 4;
-
-    /// Creates `slots` slots, which allow more downloads than that if objects are small. With one
-    /// slot, objects are downloaded strictly one after the other.
-    fn new(slots: usize) -> Self {
-        let large = if slots == 1 { 1 } else { Self::SMALL_SHARE };
-        Self { shares: Arc::new(Semaphore::new(slots * large as usize)), large }
-    }
-
-    async fn take(&self, size_bytes: u64) -> Result<OwnedSemaphorePermit> {
-        let shares = if size_bytes <= SMALL_BYTES { 1 } else { self.large };
-        let taken = Arc::clone(&self.shares).acquire_many_owned(shares).await;
-        taken.map_err(|error| Error::new(ErrorKind::Bug, "downloads were closed").caused_by(error))
-    }
-}
-
 /// Takes objects as the staging budget allows, and downloads them concurrently.
 pub(crate) async fn dispatch(
     context: Arc<Context>,
@@ -60,9 +33,7 @@ pub(crate) async fn dispatch(
     events: mpsc::Sender<Event>,
 ) {
     let draining = &context.shutdown.draining;
-    let slots = Arc::new(DownloadSlots::new(
-        context.s3.readers(context.options.staging.download_concurrency),
-    ));
+    let slots = context.downloads.clone();
     let split_slots = Arc::new(Semaphore::new(
         split_object::MAX_SPLIT_OBJECTS.min(context.options.staging.download_concurrency),
     ));
@@ -114,7 +85,7 @@ pub(crate) async fn dispatch(
             Some(Ok(space)) => {
                 let (context, staged, events) =
                     (Arc::clone(&context), staged.clone(), events.clone());
-                let (slots, split_slots) = (Arc::clone(&slots), Arc::clone(&split_slots));
+                let (slots, split_slots) = (slots.clone(), Arc::clone(&split_slots));
                 downloads.spawn(async move {
                     let to_split =
                         stage_whole(&context, selected, space, &slots, &staged, &events).await;

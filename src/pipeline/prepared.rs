@@ -2,6 +2,8 @@
 
 use tokio::task::JoinHandle;
 
+use super::download_slots::DownloadSlots;
+use super::shared_pool::SharedPool;
 use super::work::ObjectStream;
 use crate::error::Result;
 use crate::mysql::{Connector, Session};
@@ -16,6 +18,9 @@ pub(crate) struct Prepared {
     pub(crate) s3: S3,
     pub(crate) budget: Budget,
     pub(crate) connector: Connector,
+    pub(crate) downloads: DownloadSlots,
+    /// The connections of several tables. `None` if the run has one table.
+    pub(crate) pool: Option<SharedPool>,
     pub(crate) preflight: Preflight,
     /// The preflight's connection, idle until something takes it.
     pub(crate) session: Option<Session>,

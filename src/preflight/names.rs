@@ -1,12 +1,11 @@
 //! Finds what names in headers and keys cannot do for this table.
 
 use super::options::PreflightOptions;
-use crate::columns::{KeyFact, NameMatcher};
+use crate::columns::NameMatcher;
 use crate::dialect::PartitionColumns;
 use crate::error::{Error, ErrorKind};
 use crate::load_data::LayoutMaker;
 use crate::mysql::TableSchema;
-use crate::nearest::nearest;
 use crate::sql_text::same_name;
 
 /// Returns what prevents the load.
@@ -23,15 +22,6 @@ pub(super) fn problems(
             format!("{what}: --set reads @{name}, but the field {name} goes to the column");
         problems.push(Error::new(ErrorKind::TargetRefused, message).with_hint(format!(
             "write {name} without the @ in the expression: it is the column's value"
-        )));
-    }
-    for name in &layouts.unknown_variables {
-        let message = format!("{what}: --set reads @{name}, which nothing fills");
-        let near = nearest(name, KeyFact::NAMES.into_iter());
-        let near = near.map(|near| format!("did you mean @{near}? ")).unwrap_or_default();
-        problems.push(Error::new(ErrorKind::TargetRefused, message).with_hint(format!(
-            "{near}read a field into it by --columns (or --field, for JSON), use --match-columns \
-             name if the header has the name, or set it in --init-sql"
         )));
     }
     if let PartitionColumns::Named(names) = &options.format.names.partition_columns {

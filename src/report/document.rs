@@ -23,6 +23,8 @@ use crate::{staging, verify};
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename = "object")]
 pub(super) struct ObjectLine<'a> {
+    /// The name of the job in the jobs file. `null` without `--jobs`.
+    pub(super) job_name: Option<&'a str>,
     /// The outcome of the object.
     pub(super) status: ObjectStatus,
     /// The object's bucket.
@@ -272,6 +274,8 @@ pub struct LoadTotals {
 pub(super) struct RunFields<'a> {
     /// The ID of the run. If it has a ledger, its row there has the same.
     pub(super) run_id: &'a str,
+    /// The name of the job in the jobs file. `null` without `--jobs`.
+    pub(super) job_name: Option<&'a str>,
     /// The table, as `database.table`. A name that is not plain is quoted, as in SQL.
     pub(super) table: &'a str,
     /// The server: `MySQL` or `MariaDB`. `null` if it did not answer.

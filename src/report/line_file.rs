@@ -8,6 +8,7 @@ use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Seek as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::destination::ReportTo;
 use crate::error::{Error, ErrorKind, Result};
@@ -48,6 +49,42 @@ pub struct Upload {
     pub file: File,
     pub bucket: String,
     pub key: String,
+}
+
+/// A file to which the reports of several tables add their lines.
+#[derive(Clone, Debug)]
+pub(super) struct SharedLines(Arc<Mutex<LineFile>>);
+
+impl SharedLines {
+    pub(super) fn new(file: LineFile) -> Self {
+        Self(Arc::new(Mutex::new(file)))
+    }
+
+    /// Does what [`LineFile::is_open`] does.
+    pub(super) fn is_open(&self) -> bool {
+        self.lock().is_open()
+    }
+
+    /// Does what [`LineFile::add`] does.
+    ///
+    /// # Errors
+    /// The errors of [`LineFile::add`].
+    pub(super) fn add(&self, line: &str) -> Result<()> {
+        self.lock().add(line)
+    }
+
+    /// Does what [`LineFile::publish`] does.
+    ///
+    /// # Errors
+    /// The errors of [`LineFile::publish`].
+    pub(super) fn publish(&self) -> Result<Option<Upload>> {
+        self.lock().publish()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, LineFile> {
+        // Nothing panics between two writes.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl LineFile {

@@ -86,7 +86,7 @@ fn details(page: &mut String, headline: &str, below: &[String]) {
 }
 
 /// Returns the line so that Markdown shows it as it is.
-fn escaped(line: &str) -> String {
+pub(super) fn escaped(line: &str) -> String {
     let mut text = String::new();
     for character in cut(line).chars() {
         if character.is_ascii_punctuation() {

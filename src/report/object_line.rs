@@ -30,6 +30,7 @@ impl<'a> ObjectLine<'a> {
                 ..Self::untouched(ObjectStatus::Checked, object, format)
             },
             Outcome::Failed { bucket, key, object, is_known, error, attempts, timing } => Self {
+                job_name: None,
                 new: Some(!is_known),
                 status: ObjectStatus::Failed,
                 bucket,
@@ -67,6 +68,7 @@ impl<'a> ObjectLine<'a> {
 
     fn untouched(status: ObjectStatus, object: &'a Object, format: ObjectFormat) -> Self {
         Self {
+            job_name: None,
             status,
             bucket: &object.bucket,
             key: &object.key,

@@ -36,6 +36,8 @@ pub enum PartStatus {
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename = "part")]
 pub(super) struct PartLine<'a> {
+    /// The name of the job in the jobs file. `null` without `--jobs`.
+    pub(super) job_name: Option<&'a str>,
     /// The outcome of the part.
     pub(super) status: PartStatus,
     /// The object's bucket.
@@ -63,6 +65,7 @@ pub(super) struct PartLine<'a> {
 impl<'a> PartLine<'a> {
     pub(super) fn new(part: &'a EndedPart) -> Self {
         Self {
+            job_name: None,
             status: part.status,
             bucket: &part.object.bucket,
             key: &part.object.key,

@@ -19,7 +19,7 @@ use std::io::{BufRead, Read as _};
 
 use super::causes::counted;
 use crate::error::{Error, ErrorKind, Result};
-use lines::BadLine;
+use lines::{BadLine, ReportLine};
 use run::RunPicture;
 
 /// The longest line that is read. A report has no line that is nearly as long.
@@ -29,6 +29,8 @@ const LINE_LIMIT_BYTES: u64 = 64 << 20;
 #[derive(Default)]
 pub struct Picture {
     runs: Vec<RunPicture>,
+    /// The index of the first run of the report that is being read.
+    first_of_report: usize,
 }
 
 impl std::fmt::Debug for Picture {
@@ -38,15 +40,20 @@ impl std::fmt::Debug for Picture {
 }
 
 impl Picture {
-    /// Adds a line of a report. A summary ends the run to which the lines before it belong.
-    fn add(&mut self, line: &str) -> std::result::Result<(), BadLine> {
-        if self.runs.last().is_none_or(|run| run.end.is_some()) {
+    /// Adds a line of a report. A summary ends the run to which the lines before it belong. The
+    /// lines of several jobs are mixed, and each job is a run of its own.
+    fn add(&mut self, text: &str) -> std::result::Result<(), BadLine> {
+        let line = ReportLine::parse(text)?;
+        if matches!(line, ReportLine::Jobs(_)) {
+            return Ok(());
+        }
+        let mut in_report = self.runs.iter().skip(self.first_of_report);
+        let found = in_report.position(|run| run.goes_on_with(line.job_name()));
+        let index = found.map_or(self.runs.len(), |found| self.first_of_report + found);
+        if found.is_none() {
             self.runs.push(RunPicture::default());
         }
-        match self.runs.last_mut() {
-            Some(run) => run.add(line),
-            None => Ok(()),
-        }
+        self.runs[index].add(line, text)
     }
 
     /// Adds a line that this run itself has written.
@@ -62,6 +69,7 @@ impl Picture {
     /// `Usage` for a report that cannot be read, is empty, or has a line that is not whole.
     pub fn read(&mut self, name: &str, mut from: impl BufRead) -> Result<()> {
         // Another file is another run, even if the last one did not end.
+        self.first_of_report = self.runs.len();
         self.runs.push(RunPicture::default());
         let mut bytes = Vec::new();
         for number in 1_u64.. {

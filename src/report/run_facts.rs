@@ -24,6 +24,8 @@ pub struct RunFacts {
     pub started_at: Timestamp,
     /// The settings that were given, by name.
     pub settings: BTreeMap<String, GivenSetting>,
+    /// The name of the job in the jobs file.
+    pub job: Option<String>,
 }
 
 impl RunFacts {
@@ -36,6 +38,7 @@ impl RunFacts {
             .unzip();
         RunFields {
             run_id: &self.run_id,
+            job_name: self.job.as_deref(),
             table: &self.table,
             server,
             server_version,

@@ -282,7 +282,7 @@ fn warnings(by_code: &BTreeMap<u16, u64>) -> String {
 }
 
 /// Returns `31.2 s`, `12 min 5 s` or `3 h 2 min`.
-fn duration(elapsed: Duration) -> String {
+pub(super) fn duration(elapsed: Duration) -> String {
     let tenths = (elapsed.as_millis() + 50) / 100;
     if tenths < 600 {
         return format!("{}.{} s", tenths / 10, tenths % 10);

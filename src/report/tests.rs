@@ -64,6 +64,7 @@ fn facts() -> RunFacts {
             "table".to_owned(),
             GivenSetting { value: "\"t\"".to_owned(), from: "command line, --table".to_owned() },
         )]),
+        job: None,
     }
 }
 
@@ -167,8 +168,10 @@ fn report(path: Option<&Path>, style: SummaryStyle, outcomes: &[Outcome]) -> Rep
     let mut report = Report {
         run: facts(),
         format: ObjectFormat::Delimited,
-        lines: LineFile::create("--report", to.as_ref(), "run", Path::new("/tmp")).unwrap(),
-        failed_keys: LineFile::default(),
+        lines: SharedLines::new(
+            LineFile::create("--report", to.as_ref(), "run", Path::new("/tmp")).unwrap(),
+        ),
+        failed_keys: SharedLines::new(LineFile::default()),
         only: ReportOnly::All,
         totals: LoadTotals::default(),
         check_totals: CheckTotals::default(),

@@ -40,6 +40,7 @@ fn tables() -> String {
 fn flag(setting: &Setting) -> String {
     let long = match setting.kind {
         ValueKind::Switch { opposite } => format!("{}, --{opposite}", setting.name),
+        _ if setting.bare.is_some() => format!("{}[={}]", setting.name, setting.value),
         _ => format!("{} {}", setting.name, setting.value),
     };
     let flags = match setting.flag {

@@ -19,6 +19,8 @@ pub(crate) struct Setting {
     pub secret: bool,
     /// True if a first load needs it: `load -h` shows only these.
     pub common: bool,
+    /// The value of a flag that is given without one. A value then follows `=`.
+    pub bare: Option<&'static str>,
 }
 
 /// The syntax of a setting's values, in every layer.
@@ -135,6 +137,7 @@ impl Setting {
             value,
             secret: false,
             common: false,
+            bare: None,
         }
     }
 
@@ -171,6 +174,12 @@ impl Setting {
 
     pub(super) const fn common(mut self) -> Self {
         self.common = true;
+        self
+    }
+
+    /// Lets the flag stand without a value, which is `text` then.
+    pub(super) const fn bare(mut self, text: &'static str) -> Self {
+        self.bare = Some(text);
         self
     }
 

@@ -30,6 +30,7 @@ pub enum Scope {
     Status,
     Forget,
     Ack,
+    Wait,
 }
 
 impl Scope {
@@ -41,7 +42,21 @@ impl Scope {
             // Those of S3 are for --compare-source.
             Self::Status => of_the_ledger || setting.section == Section::S3,
             Self::Forget | Self::Ack => {
-                of_the_ledger || [URIS.name, PREFIX.name].contains(&setting.name)
+                let is_wait = setting.name == WAIT.name;
+                of_the_ledger && !is_wait || [URIS.name, PREFIX.name].contains(&setting.name)
+            }
+            Self::Wait => {
+                let is_left_out = [
+                    TABLE.name,
+                    CREATE_TABLE.name,
+                    PRIMARY_KEY.name,
+                    LEDGER_TABLE.name,
+                    MAX_ATTEMPTS.name,
+                    RETRY_MAX_ELAPSED.name,
+                ];
+                (of_the_ledger || setting.section == Section::S3)
+                    && !is_left_out.contains(&setting.name)
+                    || [URIS.name, PREFIX.name].contains(&setting.name)
             }
         }
     }
@@ -490,6 +505,13 @@ settings! {
     CONNECT_TIMEOUT = Setting::new(Retries, "connect-timeout", Duration,
         "The maximum time to establish a connection")
         .default("10s");
+    WAIT = Setting::new(Retries, "wait", Duration,
+        "Wait this long for the database and the store to answer [without a value: 60s]")
+        .more("Before anything else, and again if they go away before the first object. It waits \
+               for servers that cannot be reached or found, start, stop or have no connection \
+               left, and for a database or bucket that does not exist yet. A wrong password is \
+               reported at once. Write --wait or --wait=5m.")
+        .bare("60s");
     STALL_TIMEOUT = Setting::new(Retries, "stall-timeout", Duration,
         "The maximum time that a transfer may go without moving a byte")
         .more("A statement may take longer while the database server works on it. The server is \

@@ -12,36 +12,27 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
-use super::budget::{Budget, shrink};
+use super::budget::{Budget, DECODER_MEMORY, PERMIT_BYTES, shrink};
 use super::slot::{StagingFiles, StagingSlot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_slice::FileSlice;
 use crate::object::Object;
-use crate::units::ByteSize;
 use crate::unpack::{MAX_MEMORY_BYTES, TextFault, TextSource};
 
 /// The most text of one packed object that is kept in memory. Sixty-four small objects may be
 /// downloaded at once.
 const IN_MEMORY_BYTES: usize = 256 * 1024;
-/// The memory of all decoders together: what eight of plain `zstd`, or two of `zstd -19` or `xz`,
-/// need, which unpack faster than a server loads. Those of gzip need next to nothing. A decoder
-/// that needs more than there is runs alone.
-const DECODER_MEMORY: ByteSize = ByteSize::from_bytes(20 << 20);
-/// The bytes of one permit for memory.
-const PERMIT_BYTES: u64 = 1024;
 /// The usual limit on how far packed text expands: most has a third to a tenth of its size when
 /// packed.
 const USUAL_RATIO: u64 = 12;
 
-/// The limits that all downloads share: the files, the disk budget, and the memory of decoders.
+/// The limits that the downloads of a table share: the files, and the budget of disk and memory.
 #[derive(Clone, Debug)]
 pub struct StagingArea {
     pub(super) files: StagingFiles,
     pub(super) budget: Budget,
-    memory: Arc<Semaphore>,
-    memory_permits: u32,
     /// The longest text of a packed object that is staged whole. A longer one is split.
     whole_bytes: u64,
 }
@@ -64,12 +55,9 @@ impl StagingArea {
     /// Creates the area in `dir`. Small objects share files of `shared_bytes`.
     #[must_use]
     pub fn new(dir: &Path, shared_bytes: u64, budget: Budget) -> Self {
-        let memory_permits = u32::try_from(DECODER_MEMORY.bytes() / PERMIT_BYTES).unwrap_or(1);
         Self {
             files: StagingFiles::new(dir.to_owned(), shared_bytes),
             budget,
-            memory: Arc::new(Semaphore::new(memory_permits as usize)),
-            memory_permits,
             whole_bytes: u64::MAX,
         }
     }
@@ -105,7 +93,7 @@ impl StagingArea {
     /// space.
     pub(super) async fn reserve_memory(&self, memory_bytes: u64) -> Result<OwnedSemaphorePermit> {
         let permits = self.permits(memory_bytes);
-        Arc::clone(&self.memory).acquire_many_owned(permits).await.map_err(|error| {
+        Arc::clone(&self.budget.memory).acquire_many_owned(permits).await.map_err(|error| {
             Error::new(ErrorKind::Bug, "the memory of decoders was closed").caused_by(error)
         })
     }
@@ -123,7 +111,7 @@ impl StagingArea {
         if missing == 0 {
             return true;
         }
-        let Ok(more) = Arc::clone(&self.memory).try_acquire_many_owned(missing) else {
+        let Ok(more) = Arc::clone(&self.budget.memory).try_acquire_many_owned(missing) else {
             return false;
         };
         match held {
@@ -135,9 +123,8 @@ impl StagingArea {
 
     /// Returns the permits for memory; all of them for a decoder that needs more than there is.
     fn permits(&self, memory_bytes: u64) -> u32 {
-        u32::try_from(memory_bytes.div_ceil(PERMIT_BYTES))
-            .unwrap_or(u32::MAX)
-            .min(self.memory_permits)
+        let most = u32::try_from(DECODER_MEMORY.bytes() / PERMIT_BYTES).unwrap_or(1);
+        u32::try_from(memory_bytes.div_ceil(PERMIT_BYTES)).unwrap_or(u32::MAX).min(most)
     }
 }
 

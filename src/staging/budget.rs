@@ -16,15 +16,21 @@ use crate::units::ByteSize;
 const DEFAULT_BUDGET: ByteSize = ByteSize::from_bytes(2 << 30);
 /// The bytes of one permit. A tokio semaphore counts requested permits in 32 bits, so a permit is a
 /// KiB.
-const PERMIT_BYTES: u64 = 1024;
+pub(super) const PERMIT_BYTES: u64 = 1024;
+/// The memory of all decoders together: what eight of plain `zstd`, or two of `zstd -19` or `xz`,
+/// need, which unpack faster than a server loads. Those of gzip need next to nothing. A decoder
+/// that needs more than there is runs alone.
+pub(super) const DECODER_MEMORY: ByteSize = ByteSize::from_bytes(20 << 20);
 /// The `f_type` of tmpfs, from statfs(2).
 const TMPFS_MAGIC: i64 = 0x0102_1994;
 
-/// The bytes on the staging disk that all downloads share.
+/// The bytes on the staging disk, and the memory of decoders, that all downloads share.
 #[derive(Clone, Debug)]
 pub struct Budget {
     permits: Arc<Semaphore>,
     total: ByteSize,
+    /// The memory of decoders, whose permits have the same size.
+    pub(super) memory: Arc<Semaphore>,
 }
 
 impl Budget {
@@ -50,7 +56,12 @@ impl Budget {
         let permits = usize::try_from(total.bytes() / PERMIT_BYTES)
             .unwrap_or(usize::MAX)
             .min(Semaphore::MAX_PERMITS);
-        Ok(Self { permits: Arc::new(Semaphore::new(permits)), total })
+        let memory = usize::try_from(DECODER_MEMORY.bytes() / PERMIT_BYTES).unwrap_or(1);
+        Ok(Self {
+            permits: Arc::new(Semaphore::new(permits)),
+            total,
+            memory: Arc::new(Semaphore::new(memory)),
+        })
     }
 
     #[must_use]

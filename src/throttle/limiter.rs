@@ -13,9 +13,10 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use super::adaptive::{AdaptiveLimit, LimitChange};
+use super::shared_loads::SharedLoads;
 use crate::error::{Error, ErrorKind};
 use crate::shutdown::Shutdown;
 
@@ -26,6 +27,8 @@ pub(crate) struct ConcurrencyLimiter {
     state: Mutex<LimiterState>,
     /// Signals a change that a worker may wait for.
     changed: Notify,
+    /// The limit of several tables together, if there are several.
+    shared: Option<SharedLoads>,
 }
 
 #[derive(Debug)]
@@ -40,20 +43,31 @@ struct LimiterState {
 
 impl ConcurrencyLimiter {
     /// Creates a limiter for at most `max` transactions at once.
+    #[cfg(test)]
     pub(crate) fn new(max: usize) -> Arc<Self> {
+        Self::sharing(max, None)
+    }
+
+    /// Creates a limiter for at most `max` transactions at once, and together with other limiters
+    /// for at most as many as `shared` allows.
+    pub(crate) fn sharing(max: usize, shared: Option<SharedLoads>) -> Arc<Self> {
         let limit = AdaptiveLimit::new(max);
         let state = LimiterState { limit, awake: 0, loading: 0, is_paused: false };
-        Arc::new(Self { started: Instant::now(), state: Mutex::new(state), changed: Notify::new() })
+        let (started, state, changed) = (Instant::now(), Mutex::new(state), Notify::new());
+        Arc::new(Self { started, state, changed, shared })
     }
 
     /// Creates the slot of a worker, which is parked at first.
     pub(crate) fn slot(self: &Arc<Self>) -> LoadSlot {
-        LoadSlot { limiter: Arc::clone(self), is_awake: false, began: None }
+        LoadSlot { limiter: Arc::clone(self), is_awake: false, began: None, permit: None }
     }
 
-    /// Returns the number of running transactions.
+    /// Returns the number of running transactions of the run, over all tables.
     pub(crate) fn loading(&self) -> usize {
-        self.state().loading
+        match &self.shared {
+            Some(shared) => shared.loading(),
+            None => self.state().loading,
+        }
     }
 
     /// Pauses or resumes. While paused, no transaction begins.
@@ -110,6 +124,8 @@ pub(crate) struct LoadSlot {
     is_awake: bool,
     /// The start of the running transaction.
     began: Option<Duration>,
+    /// The permit of the transaction, if several tables share a limit.
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl LoadSlot {
@@ -153,10 +169,19 @@ impl LoadSlot {
                 is_room.then_some(())
             }) => true,
         };
-        if may_begin {
-            self.began = Some(limiter.started.elapsed());
+        if !may_begin {
+            return false;
         }
-        may_begin
+        self.began = Some(limiter.started.elapsed());
+        let Some(shared) = &limiter.shared else { return true };
+        self.permit = shared.begin(&shutdown.draining).await;
+        if self.permit.is_none() {
+            self.end();
+            return false;
+        }
+        // Only the transaction itself counts, and not the wait.
+        self.began = Some(self.limiter.started.elapsed());
+        true
     }
 
     /// Records that the transaction committed.
@@ -181,6 +206,7 @@ impl LoadSlot {
     /// Returns when the transaction began, if one was under way.
     fn end(&mut self) -> Option<Duration> {
         let began = self.began.take()?;
+        self.permit = None;
         self.limiter.state().loading -= 1;
         self.limiter.changed.notify_waiters();
         Some(began)
@@ -242,6 +268,36 @@ mod tests {
         drop(one);
         waiting.await;
         assert_eq!(limiter.loading(), 0);
+    }
+
+    #[tokio::test]
+    async fn several_tables_share_a_limit_in_the_order_of_asking() {
+        let shared = SharedLoads::new(2);
+        let limiters: Vec<_> =
+            (0..2).map(|_| ConcurrencyLimiter::sharing(2, Some(shared.clone()))).collect();
+        let shutdown = Shutdown::default();
+        let mut large: Vec<LoadSlot> = (0..2).map(|_| limiters[0].slot()).collect();
+        for slot in &mut large {
+            slot.wait().await;
+            assert!(slot.begin(&shutdown).await);
+        }
+        assert_eq!(limiters[1].loading(), 2);
+        let mut small = limiters[1].slot();
+        small.wait().await;
+        {
+            let mut beginning = std::pin::pin!(small.begin(&shutdown));
+            assert_eq!(poll!(&mut beginning), Poll::Pending);
+            large[0].committed();
+            let mut again = std::pin::pin!(large[0].begin(&shutdown));
+            // The small table has asked first.
+            assert_eq!(poll!(&mut again), Poll::Pending);
+            assert!(beginning.await);
+        }
+        drop(small);
+        assert!(large[0].begin(&shutdown).await);
+        shutdown.draining.cancel();
+        drop(large);
+        assert_eq!(shared.loading(), 0);
     }
 
     #[tokio::test]

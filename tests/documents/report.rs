@@ -15,6 +15,7 @@ pub(crate) const MARKER: &str = "<!-- generated below: \
 const FILES: &[&str] = &[
     "src/report/document.rs",
     "src/report/given_setting.rs",
+    "src/report/jobs.rs",
     "src/report/part.rs",
     "src/report/pause.rs",
     "src/report/timing.rs",
@@ -36,6 +37,9 @@ const SECTIONS: &[(&str, &str)] = &[
     ("LoadSummary", "Summary of a load"),
     ("JobFields", "Jobs"),
     ("PauseFields", "Pauses"),
+    ("JobsSummary", "Summary of a jobs file"),
+    ("JobSummary", "Job of a jobs file"),
+    ("JobStatus", "Status of a job"),
     ("CheckSummary", "Summary of a check"),
     ("GivenSetting", "Settings"),
     ("SkippedKeys", "Keys passed over"),

@@ -86,8 +86,12 @@ async fn run(words: Vec<String>) -> Result<RunResult> {
         };
         let ended = match Cli::try_parse_from(words)?.command {
             Cmd::Load(args) => {
-                Box::pin(commands::load(resolved(args.resolve())?, &terminal, Signals::catch()?))
-                    .await
+                Box::pin(commands::load(
+                    resolved(args.settings.resolve())?,
+                    &terminal,
+                    Signals::catch()?,
+                ))
+                .await
             }
             Cmd::Status(args) => {
                 Box::pin(commands::status(

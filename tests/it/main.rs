@@ -32,6 +32,7 @@ mod headers;
 mod hot_keys;
 mod insert_diagnostics;
 mod jobs;
+mod jobs_file;
 mod json;
 mod kill;
 mod ledger;
@@ -85,6 +86,7 @@ mod unfilled;
 mod upsert;
 mod values;
 mod verify;
+mod waiting;
 mod worst_variables;
 
 use std::num::NonZero;

@@ -352,7 +352,13 @@ async fn a_variable_that_nothing_fills_is_a_problem(env: TestEnv) -> Result<()> 
     env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20))").await?;
     env.put("1", "1\n")?;
     let set = ["--columns", "id", "--set", "v=@object_nmae"];
-    load(&env, 6, &set).await?.says("--set reads @object_nmae, which nothing fills")?;
+    let refused = load(&env, 2, &set).await?;
+    refused.says("@object_nmae, which is not among --columns; did you mean @object_name?")?;
+    let set = ["--columns", "id,@store", "--set", "v=UPPER(@stroe)"];
+    load(&env, 2, &set)
+        .await?
+        .says("@stroe, which is not among --columns; did you mean @store?")?;
+    ensure_values(&env.schema, "SELECT COUNT(*) FROM t", &["0"]).await?;
     let set = ["--columns", "id", "--set", "v=@object_name"];
     load(&env, 0, &set).await?;
     ensure_values(&env.schema, "SELECT id, v FROM t", &["1|1"]).await

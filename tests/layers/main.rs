@@ -82,8 +82,9 @@ const LAYERS: &[(&str, &str)] = &[
     ),
     (
         "config",
-        "choices create_table dialect ledger load_data metrics mysql pipeline policy preflight \
-         rejects report retry s3_uri settings source sql_text staging throttle units values",
+        "choices columns create_table dialect ledger load_data metrics mysql nearest pipeline \
+         policy preflight rejects report retry s3_uri settings source sql_text staging throttle \
+         units values",
     ),
     (
         "commands",

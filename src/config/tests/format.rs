@@ -59,3 +59,25 @@ fn a_dialect_that_cannot_be_loaded_is_refused() {
         "{found:#?}"
     );
 }
+
+#[test]
+fn a_variable_that_nothing_fills_is_refused_with_the_one_that_was_meant() {
+    let found = |args: &[&str]| incomplete(args, &[], "");
+    assert_eq!(
+        found(&["--columns", "a,@store", "--set", "b=UPPER(@stroe)"]),
+        ["command line, --set: set reads @stroe, which is not among --columns; \
+          did you mean @store?"]
+    );
+    assert!(found(&["--set", "b=@xyz"])[0].contains("NULL in every row"));
+    let json = found(&["--format", "jsonl", "--field", "@kind=$.k", "--set", "b=@knid"]);
+    assert!(json[0].ends_with("not among --columns or --field; did you mean @kind?"), "{json:#?}");
+    for known in [
+        &["--columns", "@A", "--set", "b=@a"][..],
+        &["--set", "b=CONCAT(@object_key, @partition_dt, @@sql_mode)"],
+        &["--set", "b=(@n := 1)"],
+        &["--init-sql", "SET @n = 1", "--set", "b=@n"],
+        &["--match-columns", "name", "--set", "b=@whatever"],
+    ] {
+        assert!(found(known).is_empty(), "{known:?}");
+    }
+}

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::super::document::{CheckTotals, LoadTotals};
 use crate::source::SkippedKeys;
@@ -16,11 +17,14 @@ pub(super) enum ReportLine {
     Object(Box<WorkLine>),
     Part(Box<WorkLine>),
     Summary(Box<SummaryLine>),
+    /// The end of several jobs, each of which has a summary of its own.
+    Jobs(IgnoredAny),
 }
 
 /// The line of an object or a part.
 #[derive(Debug, Deserialize)]
 pub(super) struct WorkLine {
+    pub(super) job_name: Option<String>,
     pub(super) status: String,
     pub(super) bucket: String,
     pub(super) key: String,
@@ -68,6 +72,7 @@ pub(super) struct RowLine {
 /// The last line of a run.
 #[derive(Debug, Deserialize)]
 pub(super) struct SummaryLine {
+    pub(super) job_name: Option<String>,
     pub(super) run_id: String,
     pub(super) table: String,
     pub(super) server: Option<String>,
@@ -136,6 +141,15 @@ fn without_line(error: &serde_json::Error) -> String {
 impl ReportLine {
     pub(super) fn parse(text: &str) -> Result<Self, BadLine> {
         Ok(serde_json::from_str(text)?)
+    }
+
+    /// Returns the name of the job among several that the line belongs to.
+    pub(super) fn job_name(&self) -> Option<&str> {
+        match self {
+            Self::Object(line) | Self::Part(line) => line.job_name.as_deref(),
+            Self::Summary(line) => line.job_name.as_deref(),
+            Self::Jobs(_) => None,
+        }
     }
 }
 

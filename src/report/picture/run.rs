@@ -20,6 +20,8 @@ const LONGEST: usize = 300;
 /// A run, as far as its report has been read.
 #[derive(Default)]
 pub(super) struct RunPicture {
+    /// The name of the job among several.
+    job_name: Option<String>,
     /// The stages over time, by the number of the connection; 0 for what had none.
     pub(super) lanes: BTreeMap<u32, [Density; 4]>,
     /// The connections that are not among the lanes.
@@ -68,9 +70,16 @@ impl RunPicture {
         self.end.is_none() && self.statuses.is_empty() && self.times.is_none()
     }
 
-    /// Adds a line of the report.
-    pub(super) fn add(&mut self, text: &str) -> Result<(), BadLine> {
-        match ReportLine::parse(text)? {
+    /// Returns true if lines of this job may follow: its run has not ended, or no run has begun.
+    pub(super) fn goes_on_with(&self, job_name: Option<&str>) -> bool {
+        self.end.is_none() && (self.job_name.as_deref() == job_name || self.is_empty())
+    }
+
+    /// Adds a line of the report, which was read from this text.
+    pub(super) fn add(&mut self, line: ReportLine, text: &str) -> Result<(), BadLine> {
+        self.job_name = line.job_name().map(str::to_owned);
+        match line {
+            ReportLine::Jobs(_) => Ok(()),
             ReportLine::Object(line) => {
                 *self.statuses.entry(line.status.clone()).or_default() += 1;
                 self.add_work(*line)
