@@ -24,7 +24,9 @@ say() { printf '\n== %s\n' "$*"; }
 
 scripts/setup.sh servers
 say "Building the program"
-cargo build --profile demo --locked --package s3-to-mysql --package test-tools --bins
+# Without Parquet, which would take most of the time.
+cargo build --profile demo --locked --package s3-to-mysql --package test-tools --bins \
+    --no-default-features
 target=${CARGO_TARGET_DIR:-target}/demo
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/s3-to-mysql-demo.XXXXXX")

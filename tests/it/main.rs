@@ -52,6 +52,8 @@ mod null_times;
 mod oracle;
 mod outcome;
 mod packed;
+#[cfg(feature = "columnar")]
+mod parquet;
 mod parts;
 mod policy;
 mod reading;
