@@ -28,7 +28,9 @@ scripts/setup.sh servers
 target=${S3_TO_MYSQL_DEMO_PROGRAMS:-}
 if [[ -z $target ]]; then
     say "Building the program"
-    cargo build --profile demo --locked --package s3-to-mysql --package test-tools --bins
+    # Without Parquet, which would take most of the time.
+    cargo build --profile demo --locked --package s3-to-mysql --package test-tools --bins \
+        --no-default-features
     target=${CARGO_TARGET_DIR:-target}/demo
 fi
 

@@ -31,7 +31,7 @@ fi
 say "Demo"
 # The demo's own build has fewer features in shared dependencies than that of the tests. A check
 # shows that they suffice, and saves the second build.
-cargo check --locked --package s3-to-mysql --package test-tools --bins
+cargo check --locked --package s3-to-mysql --package test-tools --bins --no-default-features
 cargo build --locked --workspace --bins --examples
 export S3_TO_MYSQL_DEMO_PROGRAMS=${CARGO_TARGET_DIR:-target}/debug
 scripts/demo.sh --small mysql

@@ -20,7 +20,7 @@ pub use charset::{Charset, CharsetError};
 pub use column_list::ColumnOrVariable;
 pub(crate) use delimiter::show_delimiter;
 pub use delimiter::{DelimiterError, parse_delimiter, parse_delimiter_byte};
-pub use format::{FormatConfig, RowFormat};
+pub use format::{FormatConfig, ParquetFormat, RowFormat};
 pub use json::{JsonFormat, JsonLayout, MissingKeys, ObjectFormat};
 pub use json_path::{JsonPath, JsonPathError, JsonStep};
 pub(crate) use names::EXTRA_VARIABLE;

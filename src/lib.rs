@@ -44,6 +44,7 @@
 //! - [`source`]: S3. Only its folder `s3` imports the SDK.
 //! - [`throttle`]: the limits on concurrent transactions, and the pauses.
 //! - [`create_table`]: the guess of a table from the first rows of objects. Pure.
+//! - [`columnar`]: the rows of Parquet objects, as text.
 //! - [`columns`]: the names in headers and keys, and the columns that they stand for. Pure.
 //! - [`verify`]: the checksums that compare the table with the objects at the end of a job. Pure.
 //! - [`mysql`]: connections, the properties and errors of servers, and the definitions of tables.
@@ -79,6 +80,7 @@ pub mod blocking;
 pub mod check;
 pub mod choices;
 pub mod cli;
+pub mod columnar;
 pub mod columns;
 pub mod commands;
 pub mod config;

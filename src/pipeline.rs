@@ -55,6 +55,7 @@ mod header;
 mod layouts;
 mod load_worker;
 mod options;
+mod parquet_object;
 mod pin;
 mod prepared;
 mod row_counter;

@@ -20,6 +20,7 @@ mod filter;
 mod fingerprints;
 mod key_file;
 mod key_order;
+mod lake;
 mod listing;
 mod options;
 mod rate;

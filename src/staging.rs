@@ -6,6 +6,9 @@
 //! ([`crate::unpack`]): the staged file holds its text, and the budget counts the text. Files have
 //! no name, so nothing remains on disk however the process ends.
 //!
+//! An object that must be whole before it can be read, such as Parquet, is staged as it is and then
+//! decoded into a second file ([`FileDecoder`]). The budget counts both until it is decoded.
+//!
 //! The bytes that leave this module equal the listed bytes in length and content, except
 //! [`Integrity::Part`]. Length and `ETag` verify each part of a split object; the checksum verifies
 //! all of them together.
@@ -32,7 +35,7 @@ pub use budget::{Budget, is_memory_backed};
 pub(crate) use cutter::{PartPlan, StagedPart};
 pub use download::{Integrity, Staged, StagedObject, stage};
 pub(crate) use first_text::{FirstText, first_text};
-pub use observer::ByteObserver;
+pub use observer::{ByteObserver, FileDecoder};
 pub use options::StagingConfig;
 pub(crate) use parts::{PartStager, verify_parts};
 pub(crate) use ranges::PinnedObject;

@@ -280,6 +280,7 @@ mod tests {
             TableSchema { columns: NAMES.iter().map(column).collect(), ..TableSchema::default() };
         let format = FormatConfig {
             json: None,
+            parquet: None,
             dialect: Preset::Csv.dialect(),
             charset: Charset::default(),
             ignore_lines: 1,

@@ -3,7 +3,7 @@
 
 use crate::dialect::{
     Charset, ColumnOrVariable, Dialect, ExtraColumns, FormatConfig, JsonFormat, LineTerminator,
-    MatchColumns, NameConfig, PartitionColumns, Preset, SqlError, check_expression,
+    MatchColumns, NameConfig, ParquetFormat, PartitionColumns, Preset, SqlError, check_expression,
     parse_delimiter, parse_delimiter_byte, show_delimiter,
 };
 use crate::settings::{Origin, Problem, Resolver, Setting, Value, table as s};
@@ -13,6 +13,7 @@ use crate::sql_text::quoted_identifier;
 pub(super) fn resolve(
     resolver: &mut Resolver,
     json: Option<JsonFormat>,
+    parquet: Option<ParquetFormat>,
 ) -> (FormatConfig, Preset, Dialect) {
     let preset = resolver.choice(&s::PRESET).unwrap_or(Preset::Mysql);
     let charset = resolver.optional(&s::CHARSET, Charset::new).unwrap_or_default();
@@ -46,12 +47,19 @@ pub(super) fn resolve(
             Err(why) => resolver.bad(&s::SET, &text, &origin, why),
         }
     }
-    let names = names(resolver, json.as_ref());
-    let ignore_lines = ignore_lines(resolver, names.by_name() && json.is_none());
+    let names = names(resolver, json.as_ref(), parquet.as_ref());
+    let ignore_lines = if parquet.is_some() {
+        resolver.record_derived(&s::IGNORE_LINES, "1", Origin::Default);
+        1
+    } else {
+        ignore_lines(resolver, names.by_name() && json.is_none())
+    };
+    let is_text = json.is_none() && parquet.is_none();
     let format = FormatConfig {
-        // What the server gets of JSON.
-        dialect: if json.is_some() { Preset::Mysql.dialect() } else { dialect.clone() },
+        // What the server gets of JSON and Parquet.
+        dialect: if is_text { dialect.clone() } else { Preset::Mysql.dialect() },
         json,
+        parquet,
         charset,
         ignore_lines,
         columns: resolver.optional(&s::COLUMNS, columns),
@@ -64,8 +72,15 @@ pub(super) fn resolve(
 }
 
 /// Resolves the settings by which names decide where fields go. [`JsonFormat`] has those of JSON.
-fn names(resolver: &mut Resolver, json: Option<&JsonFormat>) -> NameConfig {
-    let match_columns = resolver.choice(&s::MATCH_COLUMNS).unwrap_or_default();
+fn names(
+    resolver: &mut Resolver,
+    json: Option<&JsonFormat>,
+    parquet: Option<&ParquetFormat>,
+) -> NameConfig {
+    let match_columns = match parquet {
+        Some(_) => super::parquet::match_columns(resolver),
+        None => resolver.choice(&s::MATCH_COLUMNS).unwrap_or_default(),
+    };
     let partition_columns = if resolver.find(&s::PARTITION_COLUMNS).is_some() {
         resolver.optional(&s::PARTITION_COLUMNS, partition_columns).unwrap_or_default()
     } else if match_columns == MatchColumns::Name || json.is_some() {
@@ -77,9 +92,10 @@ fn names(resolver: &mut Resolver, json: Option<&JsonFormat>) -> NameConfig {
     };
     NameConfig {
         match_columns,
-        extra_columns: match json {
-            Some(_) => ExtraColumns::default(),
-            None => resolver.choice(&s::EXTRA_COLUMNS).unwrap_or_default(),
+        extra_columns: match (json, parquet) {
+            (Some(_), _) => ExtraColumns::default(),
+            (None, Some(parquet)) => parquet.extra_columns,
+            (None, None) => resolver.choice(&s::EXTRA_COLUMNS).unwrap_or_default(),
         },
         missing_columns: resolver.choice(&s::MISSING_COLUMNS).unwrap_or_default(),
         partition_columns,

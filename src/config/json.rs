@@ -8,8 +8,8 @@ use crate::dialect::{
 };
 use crate::settings::{Origin, Resolver, Setting, table as s};
 
-/// Returns the reading of JSON, or `None` for text with delimiters.
-pub(super) fn resolve(resolver: &mut Resolver) -> Option<JsonFormat> {
+/// Returns the format of the objects, and the reading of those that hold JSON.
+pub(super) fn resolve(resolver: &mut Resolver) -> (ObjectFormat, JsonFormat) {
     let format: ObjectFormat = resolver.choice(&s::FORMAT).unwrap_or_default();
     let rows_at = resolver.optional(&s::ROWS_AT, rows_at);
     let fields = fields(resolver);
@@ -23,24 +23,24 @@ pub(super) fn resolve(resolver: &mut Resolver) -> Option<JsonFormat> {
     let missing_keys: MissingKeys = resolver.choice(&s::MISSING_KEYS).unwrap_or_default();
     let has_rows_at = rows_at.is_some();
     let layout = match format {
-        ObjectFormat::Delimited | ObjectFormat::Jsonl => JsonLayout::Lines,
+        ObjectFormat::Delimited | ObjectFormat::Jsonl | ObjectFormat::Parquet => JsonLayout::Lines,
         ObjectFormat::Json => JsonLayout::Document(rows_at),
     };
     let json = JsonFormat { layout, fields, extra_columns, missing_keys };
     check(resolver, &json, format, has_rows_at);
-    (format != ObjectFormat::Delimited).then_some(json)
+    (format, json)
 }
 
 /// Reports settings of one format beside another one. What a setting says without being set may be
 /// said.
 fn check(resolver: &mut Resolver, json: &JsonFormat, format: ObjectFormat, has_rows_at: bool) {
-    let why = "is for JSON, and format is delimited";
-    let is_delimited = format == ObjectFormat::Delimited;
-    if is_delimited && !json.fields.is_empty() {
-        is_for_another(resolver, &s::FIELD, why);
+    let why = format!("is for JSON, and format is {format}");
+    let is_json = matches!(format, ObjectFormat::Jsonl | ObjectFormat::Json);
+    if format == ObjectFormat::Delimited && !json.fields.is_empty() {
+        is_for_another(resolver, &s::FIELD, "is for JSON and Parquet, and format is delimited");
     }
-    if is_delimited && json.missing_keys == MissingKeys::Error {
-        is_for_another(resolver, &s::MISSING_KEYS, why);
+    if !is_json && json.missing_keys == MissingKeys::Error {
+        is_for_another(resolver, &s::MISSING_KEYS, &why);
     }
     if has_rows_at && format != ObjectFormat::Json {
         is_for_another(resolver, &s::ROWS_AT, "is for format json");

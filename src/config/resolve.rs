@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 
 use super::conflicts::{contradictions, files_that_collide};
 use super::{
-    Config, create_table, format, json, ledger, load, metrics, source, target, throughput,
+    Config, create_table, format, json, ledger, load, metrics, parquet, source, target, throughput,
     unknown_variables,
 };
 use crate::choices::{FailOn, LogFormat, ProgressMode, ReportOnly, SummaryForm};
@@ -130,12 +130,17 @@ pub(super) fn resolve_in(
     scope: Scope,
     read_file: &dyn Fn(&Path) -> io::Result<String>,
 ) -> Result<Resolved, Vec<Problem>> {
-    let json = json::resolve(&mut resolver);
-    let (format, preset, dialect) = format::resolve(&mut resolver, json);
+    let (object_format, json) = json::resolve(&mut resolver);
+    let parquet = parquet::resolve(&mut resolver, object_format, &json);
+    let is_json = matches!(object_format, ObjectFormat::Jsonl | ObjectFormat::Json);
+    let json = is_json.then_some(json);
+    let (format, preset, dialect) = format::resolve(&mut resolver, json, parquet);
     json::check_text(&mut resolver, preset, &format, &dialect);
+    parquet::check_text(&mut resolver, preset, &format, &dialect);
     unknown_variables::check(&mut resolver, &format);
+    let is_parquet = format.parquet.is_some();
     let mut config = Config {
-        source: source::resolve(&mut resolver, preset, scope),
+        source: source::resolve(&mut resolver, preset, is_parquet, scope),
         staging: staging(&mut resolver, places.temporary_dir.clone()),
         format,
         target: target::resolve(&mut resolver, read_file, scope),
@@ -156,9 +161,11 @@ pub(super) fn resolve_in(
         metrics: metrics::resolve(&mut resolver),
     };
     config.output.format = config.format.object_format();
+    parquet::set_readings(&mut config);
     config.format.readings = config.load.readings.canonical();
     files_that_collide(&mut resolver, &config);
     contradictions(&mut resolver, &config);
+    parquet::check(&mut resolver, &config);
 
     if resolver.problems.is_empty() {
         resolver

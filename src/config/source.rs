@@ -13,7 +13,12 @@ use crate::s3_uri::SourceUri;
 use crate::settings::{Origin, Problem, Resolver, Scope, Setting, Value, table as s};
 use crate::source::SourceConfig;
 
-pub(super) fn resolve(resolver: &mut Resolver, preset: Preset, scope: Scope) -> SourceConfig {
+pub(super) fn resolve(
+    resolver: &mut Resolver,
+    preset: Preset,
+    is_parquet: bool,
+    scope: Scope,
+) -> SourceConfig {
     let (uris, keys_from) = uris_and_keys_from(resolver, scope);
     let modified_after = resolver.optional(&s::MODIFIED_AFTER, parse_time);
     let modified_before = resolver.optional(&s::MODIFIED_BEFORE, parse_time);
@@ -29,8 +34,9 @@ pub(super) fn resolve(resolver: &mut Resolver, preset: Preset, scope: Scope) -> 
     let skip_hidden = if resolver.find(&s::SKIP_HIDDEN).is_some() {
         resolver.switch(&s::SKIP_HIDDEN)
     } else {
-        let skips = preset.skips_hidden();
-        resolver.record_derived(&s::SKIP_HIDDEN, skips.to_string(), Origin::Preset(preset.name()));
+        let skips = is_parquet || preset.skips_hidden();
+        let origin = if is_parquet { Origin::Default } else { Origin::Preset(preset.name()) };
+        resolver.record_derived(&s::SKIP_HIDDEN, skips.to_string(), origin);
         skips
     };
     let path_style = if resolver.find_set(&s::PATH_STYLE).is_some() {
@@ -53,6 +59,7 @@ pub(super) fn resolve(resolver: &mut Resolver, preset: Preset, scope: Scope) -> 
         modified_after,
         modified_before,
         skip_hidden,
+        refuse_lakes: is_parquet && !resolver.switch(&s::ALLOW_LAKE_FILES),
         allow_empty: resolver.switch(&s::ALLOW_EMPTY),
         region: resolver.text(&s::REGION).map(|(text, _)| text),
         profile: resolver.text(&s::PROFILE).map(|(text, _)| text),

@@ -4,7 +4,7 @@ use super::Dialect;
 use super::charset::Charset;
 use super::column_list::ColumnOrVariable;
 use super::json::{JsonFormat, JsonLayout, ObjectFormat};
-use super::names::NameConfig;
+use super::names::{ExtraColumns, NameConfig};
 
 /// The format of an object.
 #[derive(Clone, Debug)]
@@ -13,6 +13,8 @@ pub struct FormatConfig {
     pub dialect: Dialect,
     /// Set if the objects hold JSON. Each row is then rewritten into the dialect.
     pub json: Option<JsonFormat>,
+    /// Set if the objects are Parquet. Each is decoded into text in the dialect, under a header.
+    pub parquet: Option<ParquetFormat>,
     pub charset: Charset,
     /// The number of header lines at the start of every object. They are never loaded.
     pub ignore_lines: u64,
@@ -27,6 +29,33 @@ pub struct FormatConfig {
     pub readings: Vec<String>,
     /// The settings by which names decide where fields go.
     pub names: NameConfig,
+}
+
+/// The reading of objects of Parquet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParquetFormat {
+    /// The columns and variables whose values are members of groups, with the names that lead to
+    /// them.
+    pub fields: Vec<(ColumnOrVariable, Vec<String>)>,
+    pub extra_columns: ExtraColumns,
+    /// True if the user says in which time zone the clocks hung that times without a zone are from.
+    pub has_time_zone: bool,
+    /// True if that zone, or the default, is UTC.
+    pub is_utc: bool,
+}
+
+impl ParquetFormat {
+    /// Returns what decides which values become which texts, each as a text of its own. A change of
+    /// the texts changes the number.
+    #[must_use]
+    pub fn canonical(&self) -> Vec<String> {
+        let field = |(item, path): &(ColumnOrVariable, Vec<String>)| match item {
+            ColumnOrVariable::Column(name) => format!("field {name}={path:?}"),
+            ColumnOrVariable::Variable(name) => format!("field @{name}={path:?}"),
+        };
+        let texts = format!("parquet 1 {} {}", self.has_time_zone, self.is_utc);
+        std::iter::once(texts).chain(self.fields.iter().map(field)).collect()
+    }
 }
 
 /// The rules that divide an object, or what it unpacks to, into rows.
@@ -48,6 +77,7 @@ impl FormatConfig {
     #[must_use]
     pub fn object_format(&self) -> ObjectFormat {
         match &self.json {
+            None if self.parquet.is_some() => ObjectFormat::Parquet,
             None => ObjectFormat::Delimited,
             Some(JsonFormat { layout: JsonLayout::Lines, .. }) => ObjectFormat::Jsonl,
             Some(JsonFormat { layout: JsonLayout::Document(_), .. }) => ObjectFormat::Json,

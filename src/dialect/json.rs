@@ -19,6 +19,7 @@ pub enum ObjectFormat {
     Jsonl,
     /// Records with or without white space between them, or in an array.
     Json,
+    Parquet,
 }
 
 /// The fate of a record that lacks a key.

@@ -53,9 +53,10 @@ impl Context {
         self.options.format.json.as_ref()?.records_at().map(Into::into)
     }
 
-    /// Returns true if rows have lines that a person can look for. Records of a document do not.
+    /// Returns true if rows have lines that a person can look for. Records of a document and rows
+    /// of Parquet do not.
     pub(crate) fn has_lines(&self) -> bool {
-        self.records().is_none()
+        self.records().is_none() && self.options.format.parquet.is_none()
     }
 
     /// Returns the text that objects of such rows should hold.

@@ -10,6 +10,7 @@ use super::bad_row_lines::with_lines;
 use super::context::{Context, Purpose};
 use super::download_slots::DownloadSlots;
 use super::events::{Event, emit, failed};
+use super::parquet_object::{check_footer, usual_space};
 use super::row_counter::{Judging, RowCounter};
 use super::split_object::{Route, load_in_parts};
 use super::value_pass::{judge_values, value_counts};
@@ -68,7 +69,8 @@ pub(crate) async fn dispatch(
             biased;
             () = draining.cancelled() => None,
             reserved = async {
-                let reserved = context.staging.reserve(&selected.object, None).await?;
+                let usual = usual_space(&context, &selected.object);
+                let reserved = context.staging.reserve(&selected.object, usual).await?;
                 Ok((reserved, slots.take(selected.object.size_bytes).await?))
             } => Some(reserved),
         };
@@ -172,10 +174,12 @@ async fn download(
     (mut reserved, mut slot): (Reserved, OwnedSemaphorePermit),
     attempts: &mut Attempts,
 ) -> Result<Option<(Downloaded, OwnedSemaphorePermit)>> {
+    check_footer(context, object).await?;
+    let is_split = context.options.format.parquet.is_none();
     loop {
         match Box::pin(try_download(context, object, reserved, attempts)).await? {
             Tried::Done(downloaded) => return Ok(Some((*downloaded, slot))),
-            Tried::Wants(wanted) if context.staging.splits(wanted) => return Ok(None),
+            Tried::Wants(wanted) if is_split && context.staging.splits(wanted) => return Ok(None),
             Tried::Wants(wanted) => {
                 drop(slot);
                 tracing::debug!("{object}: it waits for {wanted:?}, and begins again");

@@ -78,7 +78,8 @@ impl Layouts {
             let header = if shown.is_empty() {
                 String::new()
             } else {
-                format!("its header ({}): ", printable(&shown))
+                let names = if format.parquet.is_some() { "columns" } else { "header" };
+                format!("its {names} ({}): ", printable(&shown))
             };
             let message = format!("{object}: {header}{}", printable(&why));
             Error::new(ErrorKind::Malformed, message).with_hint(hint)

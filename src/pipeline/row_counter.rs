@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use super::context::Context;
 use super::header::{HEADER_BYTES, header_too_long};
+use super::parquet_object::ParquetDecoder;
 use super::row_judge::{Judged, RowJudge};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_slice::FileSlice;
 use crate::load_data::ObjectLayout;
 use crate::object::Object;
 use crate::split::{Malformed, RowReader, Scan, TextPlaces};
-use crate::staging::{ByteObserver, ExpectedText};
+use crate::staging::{ByteObserver, ExpectedText, FileDecoder};
 use crate::unpack::RecordsAt;
 
 /// Feeds the bytes of a download to the splitter, which counts rows, and judges them.
@@ -32,6 +33,8 @@ pub(super) struct RowCounter {
     sample: Option<u64>,
     expected_text: ExpectedText,
     records: Option<RecordsAt>,
+    /// The number of rows that the decoder of the object wrote.
+    decoded_rows: Option<u64>,
 }
 
 impl RowCounter {
@@ -54,6 +57,7 @@ impl RowCounter {
             sample,
             expected_text: context.expected_text(layout.fields_per_row()),
             records: context.records(),
+            decoded_rows: None,
             layout: layout.clone(),
         }
     }
@@ -94,8 +98,14 @@ impl RowCounter {
     /// # Errors
     /// `Malformed`.
     pub(super) fn finish(self, received: &FileSlice) -> Result<(Scan, Judging)> {
-        let Self { reader, places, name, judging, .. } = self;
+        let Self { reader, places, name, judging, decoded_rows, .. } = self;
         match reader.finish() {
+            Ok(scan) if decoded_rows.is_some_and(|rows| rows != scan.rows) => {
+                let (counted, decoded) = (scan.rows, decoded_rows.unwrap_or_default());
+                let message =
+                    format!("{name}: {decoded} rows were decoded, and their text has {counted}");
+                Err(Error::new(ErrorKind::CountMismatch, message))
+            }
             Ok(scan) => Ok((scan, judging)),
             Err(malformed) => Err(refused(&name, &located(&places, malformed, received))),
         }
@@ -187,6 +197,15 @@ impl ByteObserver for RowCounter {
 
     fn records(&self) -> Option<RecordsAt> {
         self.records.clone()
+    }
+
+    fn decoder(&self) -> Option<Box<dyn FileDecoder>> {
+        self.context.options.format.parquet.as_ref()?;
+        Some(Box::new(ParquetDecoder::new(&self.context, &self.object)))
+    }
+
+    fn expect_rows(&mut self, rows: u64) {
+        self.decoded_rows = Some(rows);
     }
 
     fn expected_text(&self) -> ExpectedText {

@@ -59,6 +59,9 @@ pub(crate) enum Route {
 /// already.
 pub(crate) fn route(context: &Context, selected: &Selected) -> Route {
     let Purpose::Load(loader) = &context.purpose else { return Route::Whole };
+    if context.options.format.parquet.is_some() {
+        return Route::Whole;
+    }
     let is_whole_only = context.options.throughput.part_size.is_none();
     if selected.is_partial && is_whole_only {
         let message = format!(

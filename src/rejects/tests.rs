@@ -233,6 +233,7 @@ async fn a_place_that_cannot_be_used_is_a_usage_error() {
         modified_after: None,
         modified_before: None,
         skip_hidden: true,
+        refuse_lakes: false,
         allow_empty: false,
         region: None,
         profile: None,

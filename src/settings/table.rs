@@ -140,8 +140,12 @@ settings! {
         "Skip keys with a path component that starts with an underscore or a dot")
         .more("Only components after the prefix count. Hive and Spark use such names for their own \
                files.")
-        .derived("false", "true with the hive presets");
+        .derived("false", "true with the hive presets and with Parquet");
 
+    ALLOW_LAKE_FILES = Setting::new(Source, "allow-lake-files",
+        Switch { opposite: "no-allow-lake-files" },
+        "Load the Parquet files of a Delta Lake, Hudi or Iceberg table as they are")
+        .more("They also hold rows that were deleted or replaced. Only with --format parquet.");
     REGION = Setting::new(S3, "region", Text, "The AWS region of the buckets")
         .more("If not set, the region comes from the same places as for the AWS CLI: AWS_REGION, \
                the profile, the instance.")
@@ -181,10 +185,11 @@ settings! {
         .default("16");
 
     FORMAT = Setting::new(Format, "format", Choice(ObjectFormat::VARIANTS),
-        "The format of the objects: text with delimiters, or JSON")
+        "The format of the objects: text with delimiters, JSON, or Parquet")
         .more("delimited: as the preset says. jsonl: JSON Lines, one object of JSON per line. \
                json: objects of JSON with or without white space between them, or in an array. \
-               JSON goes into columns by the names of its keys.")
+               JSON goes into columns by the names of its keys, and Parquet by those of its \
+               columns.")
         .default("delimited")
         .common();
     PRESET = Setting::new(Format, "preset", Choice(Preset::VARIANTS),

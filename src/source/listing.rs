@@ -12,6 +12,7 @@ use super::filter::{Filter, KeyMatch};
 use super::fingerprints::Fingerprints;
 use super::key_file::named_keys;
 use super::key_order::KeyOrder;
+use super::lake::{MARKERS, lake_of, refused as refused_lake};
 use super::options::SourceConfig;
 use super::s3::{Page, S3};
 use crate::error::{Consequence, Error, ErrorKind, Result};
@@ -95,6 +96,7 @@ pub struct Listing {
     retry: RetryConfig,
     uris: Vec<SourceUri>,
     keys_from: Option<std::path::PathBuf>,
+    refuse_lakes: bool,
 }
 
 impl Listing {
@@ -107,6 +109,7 @@ impl Listing {
             retry: retry.clone(),
             uris: source.uris.clone(),
             keys_from: source.keys_from.clone(),
+            refuse_lakes: source.refuse_lakes,
         })
     }
 
@@ -145,7 +148,32 @@ impl Listing {
                 Ok(()) => {}
             }
         }
+        if problems.is_empty() && self.refuse_lakes {
+            for (bucket, prefix) in outermost_prefixes(&self.uris) {
+                problems.extend(self.lake_at(bucket, prefix).await);
+            }
+        }
         problems
+    }
+
+    /// Returns the error of a prefix that is the folder of a lake table, or none. The listing finds
+    /// the tables in its folders, but perhaps after the first of their files.
+    async fn lake_at(&self, bucket: &str, prefix: &str) -> Option<Error> {
+        if !prefix.is_empty() && !prefix.ends_with('/') {
+            return None;
+        }
+        for marker in MARKERS {
+            let below = format!("{prefix}{marker}");
+            let attempts = Attempts::new(&self.retry);
+            let ask = || self.s3.list_page(bucket, &below, None, None);
+            let Ok(page) = persist(attempts, Log::Quietly, ask).await else { continue };
+            let lake =
+                page.entries.iter().find_map(|entry| lake_of(entry.key.get(prefix.len()..)?));
+            if let Some(lake) = lake {
+                return Some(refused_lake(bucket, prefix, lake));
+            }
+        }
+        None
     }
 
     /// Returns the bucket that [`Listing::run`] asks first, unless a file names it.
@@ -277,6 +305,10 @@ impl Listing {
                 has_new_keys |= not_new.is_none();
                 if named.contains((bucket, &entry.key)) {
                     continue;
+                }
+                let below = entry.key.get(prefix.len()..).unwrap_or_default();
+                if let Some(lake) = lake_of(below).filter(|_| self.refuse_lakes) {
+                    return Err(refused_lake(bucket, &entry.key, lake));
                 }
                 // An object of unknown size is not passed over as an empty one.
                 let size_bytes = entry.size_bytes.unwrap_or(u64::MAX);

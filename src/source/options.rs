@@ -24,6 +24,8 @@ pub struct SourceConfig {
     pub modified_before: Option<Timestamp>,
     /// Skip keys in which a component after the prefix starts with `_` or `.`.
     pub skip_hidden: bool,
+    /// Refuse the folders of lake tables, whose files are not their rows.
+    pub refuse_lakes: bool,
     pub allow_empty: bool,
     pub region: Option<String>,
     pub profile: Option<String>,

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::budget::{Budget, DECODER_MEMORY, PERMIT_BYTES, shrink};
+use super::budget::{Budget, DECODER_MEMORY, PERMIT_BYTES, shrink, split_beyond};
 use super::slot::{StagingFiles, StagingSlot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_slice::FileSlice;
@@ -142,6 +142,10 @@ pub(super) struct Space {
     /// `None` only after an error.
     place: Option<Place>,
     memory: Option<OwnedSemaphorePermit>,
+    /// What is reserved for text, beyond the bytes of an object that is decoded later.
+    for_text: Option<OwnedSemaphorePermit>,
+    /// The bytes of the object, if they are on disk beside this text.
+    beside_bytes: u64,
     /// The space without which the object cannot go on.
     pub(super) wanted: Option<Wanted>,
 }
@@ -149,7 +153,36 @@ pub(super) struct Space {
 impl Space {
     pub(super) fn new(area: StagingArea, reserved: Reserved) -> Self {
         let Reserved { text, memory } = reserved;
-        Self { area, place: Some(Place::Reserved(text)), memory, wanted: None }
+        let place = Some(Place::Reserved(text));
+        Self { area, place, memory, for_text: None, beside_bytes: 0, wanted: None }
+    }
+
+    /// Keeps what is reserved beyond the bytes of the object for the text that they are decoded
+    /// into.
+    pub(super) fn keep_for_text(&mut self, object: &Object) {
+        if let Some(Place::Reserved(permit)) = &mut self.place {
+            self.for_text = split_beyond(permit, object.size_bytes);
+        }
+    }
+
+    /// Returns the space for the text of the object that this one holds, and nothing else.
+    pub(super) fn text_beside(&mut self, object: &Object) -> Result<Self> {
+        let permit = self.for_text.take().ok_or_else(|| lost(object))?;
+        Ok(Self {
+            area: StagingArea { whole_bytes: u64::MAX, ..self.area.clone() },
+            place: Some(Place::Reserved(permit)),
+            memory: None,
+            for_text: None,
+            beside_bytes: object.size_bytes,
+            wanted: None,
+        })
+    }
+
+    /// Waits until the decoder of the object may take this much memory. Nobody who holds memory of
+    /// decoders may wait for disk space meanwhile.
+    pub(super) async fn wait_for_memory(&mut self, memory_bytes: u64) -> Result<()> {
+        self.memory = Some(self.area.reserve_memory(memory_bytes).await?);
+        Ok(())
     }
 
     /// Returns the space without what was written to it.
@@ -218,7 +251,7 @@ impl Space {
         if size_bytes > self.area.whole_bytes {
             return self.want(object, size_bytes, None);
         }
-        if size_bytes > total.bytes() {
+        if size_bytes.saturating_add(self.beside_bytes) > total.bytes() {
             let message = format!(
                 "{object}: what it unpacks to does not fit into the staging budget of {total}"
             );
@@ -229,7 +262,8 @@ impl Space {
         if self.area.extend(permit, more) || self.area.extend(permit, size_bytes) {
             return Ok(());
         }
-        let text_bytes = size_bytes.saturating_mul(2).min(total.bytes()).min(self.area.whole_bytes);
+        let most_bytes = total.bytes().saturating_sub(self.beside_bytes);
+        let text_bytes = size_bytes.saturating_mul(2).min(most_bytes).min(self.area.whole_bytes);
         self.want(object, text_bytes, None)
     }
 
@@ -277,6 +311,7 @@ impl Space {
     fn want(&mut self, object: &Object, text_bytes: u64, memory_bytes: Option<u64>) -> Result<()> {
         let held = self.memory.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let memory_bytes = memory_bytes.unwrap_or(held as u64 * PERMIT_BYTES);
+        let text_bytes = text_bytes.saturating_add(self.beside_bytes);
         self.wanted = Some(Wanted { text_bytes, memory_bytes });
         // Never shown: the object begins again.
         let message = format!("{object}: it needs more space to be unpacked");

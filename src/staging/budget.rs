@@ -168,8 +168,16 @@ fn permits(size_bytes: u64) -> Option<u32> {
 
 /// Releases the permits in `held` beyond those for `size_bytes`.
 pub(super) fn shrink(held: &mut OwnedSemaphorePermit, size_bytes: u64) {
+    drop(split_beyond(held, size_bytes));
+}
+
+/// Splits the permits beyond those for `size_bytes` off `held`.
+pub(super) fn split_beyond(
+    held: &mut OwnedSemaphorePermit,
+    size_bytes: u64,
+) -> Option<OwnedSemaphorePermit> {
     let needed = permits(size_bytes).map_or(usize::MAX, |permits| permits as usize);
-    drop(held.split(held.num_permits().saturating_sub(needed)));
+    held.split(held.num_permits().saturating_sub(needed))
 }
 
 /// Returns true if `dir` is on tmpfs, where staged bytes take memory.

@@ -16,9 +16,10 @@ use futures_util::StreamExt;
 
 use super::area::{Reserved, Space, StagingArea, Wanted};
 use super::checksum::{Hasher, matches};
-use super::observer::ByteObserver;
+use super::observer::{ByteObserver, FileDecoder};
 use super::sink::{BlockSink, inside};
 use super::slot::StagingSlot;
+use crate::blocking::run_blocking;
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_slice::FileSlice;
 use crate::object::{Body, Checksum, Object, ReadFrom, same_etag};
@@ -130,6 +131,15 @@ pub async fn stage<W: ByteObserver, F: Future<Output = Result<Body>>>(
             return Ok(Staged::Wants(wanted));
         }
     }
+    if let Some(file) = sink.whole(object)?
+        && let Some(decoder) = sink.watch.decoder()
+    {
+        let (decoded, done) = decode(object, sink, decoder, file).await?;
+        sink = decoded;
+        if let Some(wanted) = wanted(&sink, done)? {
+            return Ok(Staged::Wants(wanted));
+        }
+    }
     sink.check_text(object, is_whole)?;
     let settled = sink.settle(object);
     if let Some(wanted) = wanted(&sink, settled)? {
@@ -145,6 +155,27 @@ pub async fn stage<W: ByteObserver, F: Future<Output = Result<Body>>>(
         _place: place,
     };
     Ok(Staged::Whole(staged, watch))
+}
+
+/// Decodes a whole object. Its decoder waits for memory, and never for disk space.
+async fn decode<W: ByteObserver>(
+    object: &Object,
+    mut sink: BlockSink<W>,
+    mut decoder: Box<dyn FileDecoder>,
+    file: FileSlice,
+) -> Result<(BlockSink<W>, Result<()>)> {
+    let (mut decoder, opened) = run_blocking(move || {
+        let opened = decoder.open(&file);
+        (decoder, opened)
+    })
+    .await?;
+    sink.space.wait_for_memory(opened?).await?;
+    let object = object.clone();
+    run_blocking(move || {
+        let done = sink.decode(&object, &mut *decoder);
+        (sink, done)
+    })
+    .await
 }
 
 /// The state of a download: the bytes of an object that have arrived so far.

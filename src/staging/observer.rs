@@ -29,8 +29,38 @@ pub trait ByteObserver: Send + 'static {
         None
     }
 
+    /// Returns the decoder of the object, if it is no text and must be whole to be read. The
+    /// observer then gets the text that the decoder writes.
+    fn decoder(&self) -> Option<Box<dyn FileDecoder>> {
+        None
+    }
+
+    /// Learns the number of rows that the decoder wrote.
+    fn expect_rows(&mut self, rows: u64) {
+        let _ = rows;
+    }
+
     /// Returns the text that the observer wants.
     fn expected_text(&self) -> ExpectedText {
         ExpectedText::default()
     }
+}
+
+/// Decodes one object that is no text, on blocking threads.
+pub trait FileDecoder: Send + 'static {
+    /// Returns the first bytes of each object in this format, and the format's name.
+    fn magic(&self) -> (&'static [u8], &'static str);
+
+    /// Reads what says how the object is to be decoded. Returns the memory that decoding takes.
+    ///
+    /// # Errors
+    /// The object is damaged, or does not fit the table.
+    fn open(&mut self, file: &FileSlice) -> Result<u64>;
+
+    /// Passes the text to `text`, block by block, until that returns false. Returns the number of
+    /// rows.
+    ///
+    /// # Errors
+    /// The object is damaged; the errors of `text`.
+    fn decode(&mut self, text: &mut dyn FnMut(&[u8]) -> Result<bool>) -> Result<u64>;
 }

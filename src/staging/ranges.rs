@@ -79,6 +79,15 @@ impl PinnedObject {
         Ok(self.fetch(0, size_bytes).await?.concat())
     }
 
+    /// Fetches the last bytes.
+    ///
+    /// # Errors
+    /// The errors of [`Self::head`].
+    pub(crate) async fn tail(&self, size_bytes: u64) -> Result<Vec<u8>> {
+        let end = self.object.size_bytes;
+        Ok(self.fetch(end.saturating_sub(size_bytes), end).await?.concat())
+    }
+
     /// Returns the bytes from `from` to `to` as a stream, one range at a time.
     pub(super) fn stream(
         self: &Arc<Self>,

@@ -36,6 +36,11 @@ pub(super) const TAIL_BYTES: usize = 8;
 /// The remedy for files that nobody wants in a table.
 const LEAVE_OUT: &str = "leave it out with --exclude, or name the right prefix";
 const OFFICE: &str = "save the sheet as CSV";
+const PARQUET: &str = if cfg!(feature = "columnar") {
+    "--format parquet loads it into the columns that its columns are named after"
+} else {
+    "a build with the feature columnar loads it; convert it to delimited text otherwise"
+};
 const UTF_16: &str = "convert it first: `iconv -f UTF-16 -t UTF-8`";
 /// The first bytes by which UTF-16 without a byte order mark is known. A text in which each second
 /// byte is 0 by chance is shorter.
@@ -109,7 +114,7 @@ static SIGNATURES: [Signature; 51] = [
     of("compress data", b"\x1f\x9d", anything, "unpack it first: `gzip -dc`"),
     of("lzip data", b"LZIP\x01", anything, "unpack it first: `lzip -dc`"),
     of("lzop data", b"\x89LZO\0\r\n\x1a\n", anything, "unpack it first: `lzop -dc`"),
-    ending("Parquet data", b"PAR1", (b"PAR1", 0), "convert it to delimited text first"),
+    ending("Parquet data", b"PAR1", (b"PAR1", 0), PARQUET),
     // The last byte of an ORC file is the length of its postscript, whose last field (number 8000,
     // three bytes long) is the magic. Without the field's tag, text whose first and last word is
     // ORC would match.

@@ -3,11 +3,12 @@
 
 use super::area::Space;
 use super::checksum::Hasher;
-use super::observer::ByteObserver;
+use super::observer::{ByteObserver, FileDecoder};
 use super::signature::TAIL_BYTES;
 use super::slot::StagingSlot;
 use super::text_check::TextCheck;
 use crate::error::{Error, ErrorKind, Result};
+use crate::file_slice::FileSlice;
 use crate::object::Object;
 use crate::unpack::{Codec, Codecs, HEAD_BYTES, TextForm, TextSource};
 
@@ -18,6 +19,10 @@ enum Packing {
     Plain,
     /// The text is not that of the object.
     Packed(Box<TextSource>),
+    /// The object is no text, and is decoded when all of it is there.
+    Whole,
+    /// The text is what the object was decoded into.
+    Decoded,
 }
 
 /// The destination of the blocks.
@@ -67,6 +72,15 @@ impl<W: ByteObserver> BlockSink<W> {
 
     /// Decides by the first bytes if the object is packed.
     fn begin(&mut self, object: &Object, head: &[u8], is_whole: bool) -> Result<()> {
+        if let Some(decoder) = self.watch.decoder() {
+            let (magic, name) = decoder.magic();
+            if !head.starts_with(magic) {
+                return Err(self.text.other_than(object, head, name));
+            }
+            self.space.keep_for_text(object);
+            self.packing = Packing::Whole;
+            return Ok(());
+        }
         let form = TextForm { codec: Codec::of(head, is_whole), records: self.watch.records() };
         self.packing = if form.is_plain() {
             Packing::Plain
@@ -84,6 +98,12 @@ impl<W: ByteObserver> BlockSink<W> {
                 let taken = self.unpack(object, &mut unpacker, block, false);
                 self.packing = Packing::Packed(unpacker);
                 taken
+            }
+            Packing::Whole => {
+                self.packing = Packing::Whole;
+                self.space.write(object, block, self.written_bytes)?;
+                self.written_bytes += block.len() as u64;
+                Ok(())
             }
             _ => {
                 self.space.write(object, block, self.written_bytes)?;
@@ -174,15 +194,44 @@ impl<W: ByteObserver> BlockSink<W> {
         Ok(())
     }
 
+    /// Returns the whole object, if it is to be decoded.
+    pub(super) fn whole(&self, object: &Object) -> Result<Option<FileSlice>> {
+        match self.packing {
+            Packing::Whole => self.space.received(object, object.size_bytes).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Decodes the whole object. Its text takes its place.
+    pub(super) fn decode(&mut self, object: &Object, decoder: &mut dyn FileDecoder) -> Result<()> {
+        let text_space = self.space.text_beside(object)?;
+        let whole = std::mem::replace(&mut self.space, text_space);
+        self.packing = Packing::Decoded;
+        self.written_bytes = 0;
+        let rows = decoder.decode(&mut |block| {
+            self.space.grow(object, block, self.written_bytes)?;
+            self.written_bytes += block.len() as u64;
+            self.watch.feed(block).map_err(|refusal| self.located(object, refusal))?;
+            Ok(!self.watch.is_satisfied())
+        });
+        drop(whole);
+        self.watch.expect_rows(rows?);
+        Ok(())
+    }
+
     fn codecs(&self) -> Option<Codecs> {
         match &self.packing {
             Packing::Packed(unpacker) => unpacker.codecs(),
-            Packing::Unknown(_) | Packing::Plain => None,
+            _ => None,
         }
     }
 
     /// Decides if the staged bytes are text. `is_whole` means that all of the object has been fed.
     pub(super) fn check_text(&mut self, object: &Object, is_whole: bool) -> Result<()> {
+        if matches!(self.packing, Packing::Decoded) {
+            // What was decoded is text, whatever its first bytes are.
+            return Ok(());
+        }
         let codecs = self.codecs();
         let named = |error| inside(error, codecs);
         let tail = if is_whole && self.text.needs_tail() { Some(self.tail(object)?) } else { None };
@@ -209,8 +258,8 @@ impl<W: ByteObserver> BlockSink<W> {
     /// Gives back what the text does not need.
     pub(super) fn settle(&mut self, object: &Object) -> Result<()> {
         let size_bytes = match self.packing {
-            Packing::Packed(_) => self.written_bytes,
-            Packing::Unknown(_) | Packing::Plain => object.size_bytes,
+            Packing::Packed(_) | Packing::Decoded => self.written_bytes,
+            Packing::Unknown(_) | Packing::Plain | Packing::Whole => object.size_bytes,
         };
         self.space.settle(object, size_bytes)
     }

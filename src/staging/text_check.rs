@@ -119,6 +119,17 @@ impl TextCheck {
         Some(self.unsupported(object, recognise_broken(head)?))
     }
 
+    /// Returns the error of an object that begins with `head`, and should be in the format of this
+    /// name.
+    pub(super) fn other_than(&self, object: &Object, head: &[u8], name: &str) -> Error {
+        let message = match recognise_broken(head) {
+            Some(format) => format!("{object}: this is {}, not {name}", format.name),
+            None => format!("{object}: this is not {name}"),
+        };
+        Error::new(ErrorKind::UnsupportedFormat, message)
+            .with_hint("load the objects of each format by a command of their own")
+    }
+
     fn unsupported(&self, object: &Object, format: &Format) -> Error {
         let Format { name, remedy, is_text } = format;
         let contrast = if *is_text {

@@ -148,6 +148,7 @@ mod tests {
         let format = FormatConfig {
             dialect: Preset::Mysql.dialect(),
             json: None,
+            parquet: None,
             charset: Charset::default(),
             ignore_lines: 0,
             columns: None,

@@ -53,6 +53,8 @@ mod null_times;
 mod oracle;
 mod outcome;
 mod packed;
+#[cfg(feature = "columnar")]
+mod parquet;
 mod parts;
 mod picture;
 mod policy;

@@ -214,7 +214,7 @@ async fn other_formats_are_named_where_json_is_expected_too(env: TestEnv) -> Res
     let rows = json_lines(3);
     let mut objects = binaries();
     let parquet = [&b"PAR1\x15\x04"[..], rows.as_bytes(), b"PAR1"].concat();
-    objects.push(("Parquet data", "convert", parquet));
+    objects.push(("Parquet data", "--format parquet", parquet));
     objects.push(("text in UTF-16", "iconv", utf16(&format!("\u{feff}{rows}"), u16::to_le_bytes)));
     objects.push(("text in UTF-16", "iconv", utf16(&format!("\u{feff}{rows}"), u16::to_be_bytes)));
     objects.push(("text in UTF-16", "UTF-16LE", utf16(&rows, u16::to_le_bytes)));

@@ -43,6 +43,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("split", "dialect"),
     ("values", "choices dialect nearest printable split sql_text"),
     ("mysql", "choices error nearest policy small_file sql_text"),
+    ("columnar", "error file_slice values"),
     ("verify", "choices dialect mysql split sql_text"),
     ("columns", "dialect mysql nearest object sql_text"),
     ("source", "error object printable retry s3_uri small_file units"),
@@ -76,8 +77,8 @@ const LAYERS: &[(&str, &str)] = &[
     ("progress", "choices report terminal"),
     (
         "pipeline",
-        "blocking check columns dialect error file_slice ledger load load_data mysql object policy \
-         preflight printable progress rejects report retry s3_uri shutdown source split sql_text \
+        "blocking check columnar columns dialect error file_slice ledger load load_data mysql \
+         object policy preflight printable progress rejects report retry s3_uri shutdown source split sql_text \
          staging throttle units unpack values verify",
     ),
     (

@@ -86,6 +86,9 @@ impl Fingerprint {
         if let Some(json) = &format.json {
             fingerprint.sorted("json", json.canonical().into_iter());
         }
+        if let Some(parquet) = &format.parquet {
+            fingerprint.sorted("parquet", parquet.canonical().into_iter());
+        }
         // A job that was begun before these options existed has the same fingerprint.
         if !format.readings.is_empty() {
             fingerprint.sorted("readings", format.readings.iter().cloned());

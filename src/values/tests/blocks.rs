@@ -80,6 +80,7 @@ fn rules(
     let format = FormatConfig {
         dialect: dialect.clone(),
         json: None,
+        parquet: None,
         charset: charset.clone(),
         ignore_lines: 0,
         columns: None,

@@ -32,6 +32,7 @@ fn rules(column_type: &str, items: &[(&str, Option<&str>)], extra: ExtraColumns)
         names: NameConfig::default(),
         dialect: Preset::Mysql.dialect(),
         json: Some(json),
+        parquet: None,
         charset: Charset::default(),
         ignore_lines: 0,
         columns: None,

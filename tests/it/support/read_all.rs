@@ -50,6 +50,7 @@ pub fn source_config(url: &str) -> SourceConfig {
         modified_after: None,
         modified_before: None,
         skip_hidden: false,
+        refuse_lakes: false,
         allow_empty: false,
         region: Some("us-east-1".to_owned()),
         profile: None,
