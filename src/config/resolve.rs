@@ -122,6 +122,8 @@ where
         let provenance = Provenance::new(resolver.effective);
         config.output.settings = provenance
             .given()
+            // Its parts are there by themselves.
+            .filter(|(name, ..)| *name != s::DATABASE_URL.name)
             .map(|(name, value, from)| (name.to_owned(), GivenSetting { value, from }))
             .collect();
         Ok(Resolved { config, provenance, warnings: resolver.warnings })
