@@ -45,10 +45,7 @@ impl Terminal {
             bars: has_bars.then(draw),
             is_output_interactive: io::stdout().is_terminal(),
             is_error_interactive,
-            may_color: may_color(
-                std::env::var_os("NO_COLOR").as_deref(),
-                term.as_deref(),
-            ),
+            may_color: may_color(std::env::var_os("NO_COLOR").as_deref(), term.as_deref()),
         }
     }
 

@@ -105,9 +105,7 @@ pub(super) fn flag(flagged: &mut Flagged, index: usize, row_error: RowError) {
     let text = |warning: &Diagnostic| renumbered(warning, 0);
     let is_known = row_errors.iter().any(|known| {
         let (known, warning) = (&known.warning, &row_error.warning);
-        known.code == warning.code
-            && known.column == warning.column
-            && text(known) == text(warning)
+        known.code == warning.code && known.column == warning.column && text(known) == text(warning)
     });
     if !is_known {
         row_errors.push(row_error);

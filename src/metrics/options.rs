@@ -105,8 +105,7 @@ pub enum LabelError {
 }
 
 /// The labels that metrics or Prometheus have already.
-const RESERVED: [&str; 7] =
-    ["job", "instance", "target", "status", "outcome", "reason", "version"];
+const RESERVED: [&str; 7] = ["job", "instance", "target", "status", "outcome", "reason", "version"];
 
 impl Label {
     /// Parses `NAME=VALUE`.
