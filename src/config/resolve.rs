@@ -174,6 +174,8 @@ pub(super) fn resolve_in(
         let provenance = Provenance::new(resolver.effective);
         config.output.settings = provenance
             .given()
+            // Its parts are there by themselves.
+            .filter(|(name, ..)| *name != s::DATABASE_URL.name)
             .map(|(name, value, from)| (name.to_owned(), GivenSetting { value, from }))
             .collect();
         Ok(Resolved { config, provenance, warnings: resolver.warnings })
