@@ -42,8 +42,8 @@ impl Waiting {
     /// wait.
     ///
     /// # Errors
-    /// Returns at once what does not pass by itself, and otherwise the last reasons when the time is
-    /// over.
+    /// Returns at once what does not pass by itself, and otherwise the last reasons when the time
+    /// is over.
     pub(super) async fn until_ready(
         &self,
         config: &Config,
