@@ -140,7 +140,8 @@ impl ParquetFooter {
             for member in inside {
                 let DataType::Struct(members) = arrow.data_type() else { return None };
                 field = field.get_fields().iter().find(|field| field.name() == member)?;
-                arrow = members.iter().map(AsRef::as_ref).find(|it: &&Field| it.name() == member)?;
+                arrow =
+                    members.iter().map(AsRef::as_ref).find(|it: &&Field| it.name() == member)?;
             }
             let leaf = self.columns.iter().find(|column| column.root == root);
             let leaf = leaf.and_then(|column| column.leaf).filter(|_| inside.is_empty());
