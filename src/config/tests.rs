@@ -156,6 +156,7 @@ fn every_setting_works_in_every_place_and_reaches_the_configuration() {
             "rejects = 'r'",
             "match-columns = 'name'",
             "format = 'json'",
+            "format = 'parquet'",
             "create-table = true",
         ];
         let is_in = |line: &&str| {
@@ -167,6 +168,7 @@ fn every_setting_works_in_every_place_and_reaches_the_configuration() {
                 "on-duplicate" => name == "update-columns",
                 "match-columns" => name == "missing-columns",
                 "create-table" => name == "primary-key",
+                "format" if line.contains("parquet") => name == "allow-lake-files",
                 "format" => ["field", "rows-at", "extra-columns", "missing-keys"].contains(&name),
                 "rejects" => ["rejects", "max-rejects", "max-rejects-total"].contains(&name),
                 _ => true,

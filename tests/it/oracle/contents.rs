@@ -220,6 +220,7 @@ impl Twins {
         let format = FormatConfig {
             dialect: case.dialect.clone(),
             json: None,
+            parquet: None,
             charset: case.charset.clone(),
             ignore_lines: case.ignore_lines,
             columns: Some(columns.clone()),

@@ -138,6 +138,7 @@ async fn plan(schema: &Schema<'_>, table: &str) -> Result<Arc<ComparePlan>> {
     let format = FormatConfig {
         dialect: Preset::Mysql.dialect(),
         json: None,
+        parquet: None,
         charset: Charset::default(),
         ignore_lines: 0,
         columns: None,

@@ -6,11 +6,11 @@ use anyhow::{Result, ensure};
 use arrow_array::builder::{Float64Builder, MapBuilder, StringBuilder};
 use arrow_array::types::{Decimal128Type, Decimal256Type};
 use arrow_array::{
-    Array as _, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Decimal256Array,
-    FixedSizeBinaryArray, Float32Array, Float64Array, Int8Array, Int32Array, Int64Array, ListArray,
-    PrimitiveArray, StringArray, StructArray, Time32MillisecondArray, Time64NanosecondArray,
-    TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray, UInt8Array,
-    UInt32Array, UInt64Array,
+    Array as _, ArrayRef, ArrowNativeTypeOp as _, BinaryArray, BooleanArray, Date32Array,
+    Decimal128Array, Decimal256Array, FixedSizeBinaryArray, Float32Array, Float64Array, Int8Array,
+    Int32Array, Int64Array, ListArray, PrimitiveArray, StringArray, StructArray,
+    Time32MillisecondArray, Time64NanosecondArray, TimestampMicrosecondArray,
+    TimestampMillisecondArray, TimestampNanosecondArray, UInt8Array, UInt32Array, UInt64Array,
 };
 use arrow_buffer::{NullBuffer, i256};
 use arrow_schema::{DataType, Field};
