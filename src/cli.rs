@@ -26,7 +26,6 @@ use crate::printable::printable;
 use crate::s3_uri::{SourceUri, SourceUriError};
 use crate::units::parse_duration;
 use help::{after_long_help, check_help, ledger_help, report_help, wait_help};
-use setting_args::SettingArgs;
 use tips::with_tip;
 
 /// Load the objects under an S3 prefix into a MySQL or MariaDB table, and report on every row.
@@ -71,7 +70,7 @@ pub struct CompletionsArgs {
 #[command(after_long_help = report_help())]
 pub struct ReportArgs {
     /// The files that --report has written, one run after the other on the page; - is standard
-    /// input. Also a file that a killed run has left: NAME.RUN_ID.partial.
+    /// input. Also a file that a killed run has left: `NAME.RUN_ID.partial`.
     #[arg(required = true, value_name = "REPORT", value_hint = ValueHint::FilePath)]
     pub reports: Vec<PathBuf>,
 

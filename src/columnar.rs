@@ -12,8 +12,8 @@
 //!    staged file: a header line with the names of the columns, then the rows, in the dialect that
 //!    the server gets (tabs, backslashes, `\N`). The first file is dropped.
 //!
-//! From there on the object is delimited text whose header names its columns. Counts, rules for
-//! values, rejects, batches and the ledger do not know where the text came from.
+//! The object is then delimited text whose header names its columns. Counts, rules for values,
+//! rejects, batches and the ledger do not know where the text came from.
 //!
 //! # Columns and values
 //!
@@ -27,8 +27,8 @@
 //!   TIMESTAMP column only if `--time-zone` says where the clock hung.
 //! - INT96 is read as days and nanoseconds. As nanoseconds since 1970, most of its range would
 //!   overflow.
-//! - Spark before 3.0 counted days by the Julian calendar before 1582-10-15. The footer says so, and
-//!   then such days are shown by that calendar.
+//! - Spark before 3.0 counted days by the Julian calendar before 1582-10-15. The footer says so,
+//!   and then such days are shown by that calendar.
 //! - The schema that Arrow's writers embed in the footer is not used: it would make the text depend
 //!   on the writer, for equal values.
 //!

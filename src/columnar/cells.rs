@@ -165,7 +165,7 @@ fn plain<'batch>(write: impl Fn(usize, &mut Vec<u8>) + 'batch) -> Cell<'batch> {
     })
 }
 
-fn integer<'batch, T>(array: &'batch dyn Array, form: TextForm) -> Option<Cell<'batch>>
+fn integer<T>(array: &dyn Array, form: TextForm) -> Option<Cell<'_>>
 where
     T: ArrowPrimitiveType,
     T::Native: itoa::Integer + Default + PartialEq,

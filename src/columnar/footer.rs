@@ -7,7 +7,7 @@ use bytes::Bytes;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::basic::{ConvertedType, LogicalType, Repetition, Type as Physical};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 use parquet::schema::types::Type;
 
 use super::caught::caught;
@@ -44,7 +44,7 @@ pub(super) struct SourceColumn {
     /// The index among all columns without members, of one that has none and is inside of none.
     pub(super) leaf: Option<usize>,
     pub(super) is_int96: bool,
-    /// The length of all values of a FIXED_LEN_BYTE_ARRAY.
+    /// The length of all values of a `FIXED_LEN_BYTE_ARRAY`.
     fixed_bytes: Option<u64>,
     /// The type as messages name it.
     type_name: String,
@@ -250,7 +250,7 @@ fn rows(metadata: &ParquetMetaData) -> Result<u64, ColumnarFault> {
 }
 
 fn ensure_one_file(metadata: &ParquetMetaData) -> Result<(), ColumnarFault> {
-    let mut columns = metadata.row_groups().iter().flat_map(|group| group.columns());
+    let mut columns = metadata.row_groups().iter().flat_map(RowGroupMetaData::columns);
     match columns.find_map(|column| column.file_path()) {
         None => Ok(()),
         Some(path) => Err(ColumnarFault::unsupported(

@@ -17,7 +17,7 @@ pub(crate) enum TextForm {
     Word,
     /// The decimal digits of an integer.
     Digits,
-    /// As digits, but `0000` for 0, which is how a YEAR writes it.
+    /// The digits, but `0000` for 0, which is how a YEAR writes it.
     Year,
     /// The shortest text that only this value is nearest to.
     Shortest,
@@ -38,7 +38,7 @@ pub(crate) enum TextForm {
     Hex,
     /// A number of which these are the bytes, the highest first.
     BigEndian,
-    /// With hyphens and lower case.
+    /// Lower case, with hyphens.
     Uuid,
     /// Compact JSON.
     Json,
@@ -125,18 +125,20 @@ pub(super) fn remedy(source: SourceKind, target: TargetKind, column: &str) -> St
                 .to_owned()
         }
         (S::Instant, T::Date) => format!(
-            "the date of an instant depends on the time zone; \
-             --set '{column}=DATE(CONVERT_TZ(LEFT(@{column}, 19), ''+00:00'', ''+02:00''))' names one"
+            "the date of an instant depends on the time zone; --set \
+             '{column}=DATE(CONVERT_TZ(LEFT(@{column}, 19), ''+00:00'', ''+02:00''))' names one"
         ),
         (S::Integer, T::Date | T::DateTime | T::Timestamp) => format!(
-            "a number is no date; --set '{column}=FROM_UNIXTIME(@{column})' reads seconds since 1970"
+            "a number is no date; --set '{column}=FROM_UNIXTIME(@{column})' reads seconds since \
+             1970"
         ),
         (S::Opaque, T::Other) => {
             format!("--set '{column}=ST_GeomFromWKB(UNHEX(@{column}))' reads well-known binary")
         }
         (S::Unsupported, _) => "--columns names the columns to load, without this one".to_owned(),
         _ => format!(
-            "--set '{column}=EXPRESSION' may convert its text @{column}, and --columns leaves it out"
+            "--set '{column}=EXPRESSION' may convert its text @{column}, and --columns leaves it \
+             out"
         ),
     }
 }

@@ -7,7 +7,7 @@ use arrow_array::cast::AsArray as _;
 use arrow_array::{Array, RecordBatch};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::file::metadata::RowGroupMetaData;
+use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 
 use super::caught::caught;
 use super::cells::{Cell, cell, int96_cell, push_text};
@@ -119,7 +119,7 @@ impl ParquetRows {
             ColumnarFault::Damaged(why) => {
                 ColumnarFault::Damaged(format!("row group {index}: {why}"))
             }
-            other => other,
+            other @ ColumnarFault::Unsupported { .. } => other,
         };
         let mut reader = caught(|| {
             let reader = SliceReader(file.clone());
@@ -252,7 +252,7 @@ fn json_cell<'batch>(array: &'batch dyn Array, calendar: &'batch Calendar) -> Ce
 
 /// Returns the number of rows of a batch: fewer if they are long.
 fn batch_rows(group: &RowGroupMetaData) -> usize {
-    let sizes = group.columns().iter().map(|column| column.uncompressed_size());
+    let sizes = group.columns().iter().map(ColumnChunkMetaData::uncompressed_size);
     let bytes =
         sizes.fold(0, |sum: u64, size| sum.saturating_add(u64::try_from(size).unwrap_or(0)));
     let rows = u64::try_from(group.num_rows()).unwrap_or(0).max(1);

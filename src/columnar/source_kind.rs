@@ -10,7 +10,7 @@ pub(crate) enum SourceKind {
     Decimal,
     Date,
     Time,
-    /// What a clock showed, wherever it hung.
+    /// The time that a clock showed, wherever it hung.
     LocalTime,
     /// A point in time.
     Instant,

@@ -49,7 +49,7 @@ pub(super) async fn check_table(
     let begun = loop {
         let beginning = async {
             waiting.until_ready(&config, &shutdown.abandoning).await?;
-            begin(&config, &open.listed, &shutdown.abandoning).await
+            Box::pin(begin(&config, &open.listed, &shutdown.abandoning)).await
         };
         match shutdown.draining.run_until_cancelled(Box::pin(beginning)).await {
             None => break Err(Vec::new()),

@@ -38,7 +38,7 @@ pub async fn load(config: Config, terminal: &Terminal, signals: Signals) -> RunR
         }
     };
     let waiting = Waiting::new(config.wait);
-    let ended = load_table(config, &mut open, None, &waiting, terminal).await;
+    let ended = Box::pin(load_table(config, &mut open, None, &waiting, terminal)).await;
     open.result(ended.exit_code, ended.texts, ended.errors)
 }
 
@@ -69,7 +69,7 @@ pub(super) async fn load_table(
     let mut is_to_wait = clients.is_none();
     let begun = loop {
         if is_to_wait {
-            let ready = waiting.until_ready(&config, &shutdown.abandoning);
+            let ready = Box::pin(waiting.until_ready(&config, &shutdown.abandoning));
             if let Some(Err(problems)) = shutdown.draining.run_until_cancelled(ready).await {
                 break Err(problems);
             }
@@ -260,7 +260,7 @@ async fn begin(
         };
         prepare(config, clients, &open.listed).await
     };
-    let prepared = shutdown.draining.run_until_cancelled(preparing).await;
+    let prepared = shutdown.draining.run_until_cancelled(Box::pin(preparing)).await;
     let mut prepared = prepared.ok_or_else(Vec::new)??;
     open.found_target(&prepared.preflight);
     let opened = async {

@@ -64,6 +64,7 @@ pub(crate) fn interrupted(exit_code: u8) -> Error {
 }
 
 /// The files for the end of a run as Markdown and as HTML.
+#[derive(Default)]
 struct Pages {
     html: Option<PathBuf>,
     summary_file: Option<PathBuf>,
@@ -193,7 +194,8 @@ impl OpenRun {
             created_table: None,
             has_report_on_output: false,
             has_json_summary: false,
-            pages: Pages { summary_file: None, step_summary: None },
+            // The run of all jobs has them.
+            pages: Pages::default(),
             has_annotations: false,
             uploads_by: self.uploads_by.clone(),
             job: Some(name.to_owned()),

@@ -17,6 +17,7 @@ use crate::error::Result;
 use crate::load_data::{Diagnostic, LoadStats, RowErrorKind, ServerCounts, staged_rows};
 use crate::policy::{OnBadRow, OnDuplicate};
 use crate::split::LocatedRow;
+use crate::values::Rewriting;
 
 impl RowIsolation<'_> {
     /// Flags the rows that the server skipped, if all that it says against the rows is that some
@@ -36,7 +37,7 @@ impl RowIsolation<'_> {
             // An accepted bad value would be shown as the server changed it.
             && self.policy.on_bad_row != OnBadRow::Accept
             // The server gets other texts than the rows have.
-            && !self.request.values.are_rewritten
+            && self.request.values.rewriting == Rewriting::None
             && !duplicates.is_empty()
             && counts.skipped == duplicates.len() as u64
             && counts.records == sent.len() as u64

@@ -22,7 +22,7 @@ use crate::object::Object;
 use crate::policy::OnBadRow;
 use crate::split::CutRow;
 use crate::sql_text::option_identifier;
-use crate::values::{RewrittenValues, RowRewriter, RowVerdict, ValueCounts};
+use crate::values::{Rewriting, RowRewriter, RowVerdict, ValueCounts};
 
 /// Staged rows of up to this size are judged at once. A blocking thread would cost more.
 const SMALL_BYTES: u64 = 32 * 1024;
@@ -87,15 +87,13 @@ pub(crate) fn with_values(
     let added = &request.layout.added;
     // No line of JSON is sent as it is, not even one without a row.
     let is_json = context.options.format.json.is_some();
-    if values.are_rewritten || !added.is_empty() || is_json {
+    if values.rewriting > Rewriting::None || !added.is_empty() || is_json {
         let rewriter = RowRewriter::new(
             Arc::clone(&request.layout.values),
             context.options.format.rows(),
             &request.staged.lines_terminated_by,
         );
-        let has_other = if is_json { values.have_other_texts } else { values.are_rewritten };
-        let rewritten = if has_other { RewrittenValues::ByRules } else { RewrittenValues::None };
-        let rewriter = rewriter.adding(added, rewritten);
+        let rewriter = rewriter.adding(added, values.rewriting);
         request.staged.rewriter = Some(Arc::new(rewriter));
     }
     request

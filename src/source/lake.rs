@@ -5,7 +5,7 @@
 
 use crate::error::{Error, ErrorKind};
 
-/// What a folder must hold to be that of a lake table, below it.
+/// The folders and files below the folder of a lake table.
 pub(super) const MARKERS: [&str; 3] = ["_delta_log/", ".hoodie/", "metadata/"];
 
 /// Returns the name of the lake format whose table a key belongs to, if the key says so. `below` is

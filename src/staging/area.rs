@@ -92,7 +92,7 @@ impl StagingArea {
     /// Waits until decoders may take this much memory. The caller must hold none of it, and no disk
     /// space.
     pub(super) async fn reserve_memory(&self, memory_bytes: u64) -> Result<OwnedSemaphorePermit> {
-        let permits = self.permits(memory_bytes);
+        let permits = Self::permits(memory_bytes);
         Arc::clone(&self.budget.memory).acquire_many_owned(permits).await.map_err(|error| {
             Error::new(ErrorKind::Bug, "the memory of decoders was closed").caused_by(error)
         })
@@ -107,7 +107,7 @@ impl StagingArea {
     ) -> bool {
         let had = held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let missing =
-            self.permits(memory_bytes).saturating_sub(u32::try_from(had).unwrap_or(u32::MAX));
+            Self::permits(memory_bytes).saturating_sub(u32::try_from(had).unwrap_or(u32::MAX));
         if missing == 0 {
             return true;
         }
@@ -122,7 +122,7 @@ impl StagingArea {
     }
 
     /// Returns the permits for memory; all of them for a decoder that needs more than there is.
-    fn permits(&self, memory_bytes: u64) -> u32 {
+    fn permits(memory_bytes: u64) -> u32 {
         let most = u32::try_from(DECODER_MEMORY.bytes() / PERMIT_BYTES).unwrap_or(1);
         u32::try_from(memory_bytes.div_ceil(PERMIT_BYTES)).unwrap_or(u32::MAX).min(most)
     }
@@ -142,7 +142,7 @@ pub(super) struct Space {
     /// `None` only after an error.
     place: Option<Place>,
     memory: Option<OwnedSemaphorePermit>,
-    /// What is reserved for text, beyond the bytes of an object that is decoded later.
+    /// The space for text, beyond the bytes of an object that is decoded later.
     for_text: Option<OwnedSemaphorePermit>,
     /// The bytes of the object, if they are on disk beside this text.
     beside_bytes: u64,

@@ -75,7 +75,7 @@ impl<W: ByteObserver> BlockSink<W> {
         if let Some(decoder) = self.watch.decoder() {
             let (magic, name) = decoder.magic();
             if !head.starts_with(magic) {
-                return Err(self.text.other_than(object, head, name));
+                return Err(TextCheck::other_than(object, head, name));
             }
             self.space.keep_for_text(object);
             self.packing = Packing::Whole;

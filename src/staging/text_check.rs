@@ -121,7 +121,7 @@ impl TextCheck {
 
     /// Returns the error of an object that begins with `head`, and should be in the format of this
     /// name.
-    pub(super) fn other_than(&self, object: &Object, head: &[u8], name: &str) -> Error {
+    pub(super) fn other_than(object: &Object, head: &[u8], name: &str) -> Error {
         let message = match recognise_broken(head) {
             Some(format) => format!("{object}: this is {}, not {name}", format.name),
             None => format!("{object}: this is not {name}"),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::row_rules::RowRules;
+use super::row_rules::{Rewriting, RowRules};
 use crate::dialect::RowFormat;
 use crate::split::{CutRow, Malformed, RowCutter};
 
@@ -17,18 +17,9 @@ pub struct RowRewriter {
 struct RowWriter {
     rules: Arc<RowRules>,
     lines_terminated_by: Vec<u8>,
-    values: RewrittenValues,
+    rewriting: Rewriting,
     /// The fields that follow the fields of each row, each after a field terminator.
     added: Arc<[u8]>,
-}
-
-/// The values that the server gets in another text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RewrittenValues {
-    /// The rules say which.
-    ByRules,
-    /// The server gets all values as they are, those of records taken out of their line.
-    None,
 }
 
 impl RowRewriter {
@@ -41,18 +32,18 @@ impl RowRewriter {
             rows: RowWriter {
                 rules,
                 lines_terminated_by: lines_terminated_by.to_vec(),
-                values: RewrittenValues::ByRules,
+                rewriting: Rewriting::Values,
                 added: Arc::default(),
             },
         }
     }
 
-    /// Adds fields to each row, and rewrites these values. `added` is what [`RowRules::append`]
-    /// wrote.
+    /// Adds fields to each row, and rewrites no more than this. `added` is what
+    /// [`RowRules::append`] wrote.
     #[must_use]
-    pub fn adding(mut self, added: &Arc<[u8]>, values: RewrittenValues) -> Self {
+    pub fn adding(mut self, added: &Arc<[u8]>, rewriting: Rewriting) -> Self {
         self.rows.added = Arc::clone(added);
-        self.rows.values = values;
+        self.rows.rewriting = rewriting;
         self
     }
 
@@ -94,9 +85,9 @@ impl RowWriter {
     }
 
     fn write(&self, row: &CutRow<'_>, out: &mut Vec<u8>) {
-        match self.values {
-            RewrittenValues::ByRules => self.rules.rewrite(row, out),
-            RewrittenValues::None => self.rules.copy_texts(row, out),
+        match self.rewriting {
+            Rewriting::Values => self.rules.rewrite(row, out),
+            Rewriting::None | Rewriting::Form => self.rules.copy_texts(row, out),
         }
         if !self.added.is_empty() {
             self.rules.end_with_last_field(row, out);

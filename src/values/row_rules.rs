@@ -53,10 +53,18 @@ pub struct RowVerdict {
     pub is_bad: bool,
     /// True if a value loses something that is only noted.
     pub is_noted: bool,
-    /// True if the server must get another text than the row's for one of its fields.
-    pub is_rewritten: bool,
-    /// True if the server must get another text than its own for one value of a record.
-    pub has_other_text: bool,
+    pub rewriting: Rewriting,
+}
+
+/// The difference between a row, or several, and what the server must get.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rewriting {
+    #[default]
+    None,
+    /// The values must be taken out of their record.
+    Form,
+    /// A value must get another text, too.
+    Values,
 }
 
 /// The verdicts on all rows of an object or a part.
@@ -67,10 +75,8 @@ pub struct ValueCounts {
     pub bad_rows: u64,
     /// The rows, not counted as bad, with a loss that is only noted.
     pub noted_rows: u64,
-    /// True if the server must get another text for some fields.
-    pub are_rewritten: bool,
-    /// True if the server must get another text than their own for some values of records.
-    pub have_other_texts: bool,
+    /// The most that must be rewritten in a row.
+    pub rewriting: Rewriting,
 }
 
 impl ValueCounts {
@@ -79,8 +85,7 @@ impl ValueCounts {
         self.rows += 1;
         self.bad_rows += u64::from(verdict.is_bad);
         self.noted_rows += u64::from(verdict.is_noted && !verdict.is_bad);
-        self.are_rewritten |= verdict.is_rewritten;
-        self.have_other_texts |= verdict.has_other_text;
+        self.rewriting = self.rewriting.max(verdict.rewriting);
     }
 }
 
@@ -201,17 +206,17 @@ impl RowRules {
         match rule.check(self.field(read), scratch) {
             Verdict::Exact | Verdict::ServerDecides => {}
             Verdict::ExactAs => {
-                verdict.is_rewritten = true;
+                verdict.rewriting = Rewriting::Values;
                 verdict.is_bad |= !self.encoding.can_write(scratch);
             }
             Verdict::ExactNull => {
-                verdict.is_rewritten = true;
+                verdict.rewriting = Rewriting::Values;
                 verdict.is_bad |= self.encoding.null.is_none();
             }
             Verdict::Loss(kind) => {
                 verdict.is_noted = true;
                 if is_rewritten(kind) {
-                    verdict.is_rewritten = true;
+                    verdict.rewriting = Rewriting::Values;
                     verdict.is_bad |= !self.encoding.can_write(scratch);
                 }
             }

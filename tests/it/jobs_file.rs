@@ -1,6 +1,7 @@
 //! Many tables in one command: a jobs file, whose tables are loaded parents first, share all limits
 //! and end with one verdict.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -46,7 +47,7 @@ fn rows(table: usize, from: usize) -> String {
 fn seed_file(env: &TestEnv) -> Result<String> {
     let mut text = "fields-terminated-by = ','\n".to_owned();
     for table in (0..TABLES).rev() {
-        text += &format!("[[job]]\nuris = 's3://etl/seed/t{table}/'\ntable = 't{table}'\n");
+        let _ = write!(text, "[[job]]\nuris = 's3://etl/seed/t{table}/'\ntable = 't{table}'\n");
     }
     write(env, &text)
 }
@@ -213,7 +214,7 @@ async fn a_huge_table_does_not_starve_small_ones(env: TestEnv) -> Result<()> {
     let mut text = String::new();
     for name in ["huge", "s1", "s2", "s3"] {
         lines::create(&env, name).await?;
-        text += &format!("[[job]]\nuris = 's3://etl/{name}/'\ntable = '{name}'\n");
+        let _ = write!(text, "[[job]]\nuris = 's3://etl/{name}/'\ntable = '{name}'\n");
         let (objects, size) = if name == "huge" { (40, 20_000) } else { (1, 1) };
         for object in 0..objects {
             env.put(&format!("{name}/{object}"), format!("{name}-{object}\n").repeat(size))?;
@@ -236,7 +237,7 @@ async fn slow(env: &TestEnv) -> Result<String> {
     let mut text = "max-rate = '100KiB'\n".to_owned();
     for name in ["a", "b", "c"] {
         lines::create(env, name).await?;
-        text += &format!("[[job]]\nuris = 's3://etl/{name}/'\ntable = '{name}'\n");
+        let _ = write!(text, "[[job]]\nuris = 's3://etl/{name}/'\ntable = '{name}'\n");
         for object in 0..6 {
             env.put(&format!("{name}/{object}"), format!("{name}-{object:08}\n").repeat(4000))?;
         }

@@ -78,8 +78,8 @@ const LAYERS: &[(&str, &str)] = &[
     (
         "pipeline",
         "blocking check columnar columns dialect error file_slice ledger load load_data mysql \
-         object policy preflight printable progress rejects report retry s3_uri shutdown source split sql_text \
-         staging throttle units unpack values verify",
+         object policy preflight printable progress rejects report retry s3_uri shutdown source \
+         split sql_text staging throttle units unpack values verify",
     ),
     (
         "config",

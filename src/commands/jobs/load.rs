@@ -1,5 +1,7 @@
 //! Loads the tables of a jobs file, several at once and parents first.
 
+use std::fmt::Write as _;
+
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 
@@ -141,7 +143,8 @@ async fn end(
         let status = status_of(&ended);
         let EndedTable { exit_code, texts: of_job, errors: of_table, .. } = ended;
         if !of_job.problems.is_empty() {
-            texts.problems += &format!("job {}:\n{}", job.name, of_job.problems);
+            // Writing to a String cannot fail.
+            let _ = write!(texts.problems, "job {}:\n{}", job.name, of_job.problems);
         }
         texts.annotations += &of_job.annotations;
         lines.push(JobLine {

@@ -66,7 +66,7 @@ pub async fn check_jobs(
     };
     let waiting = Waiting::new(config.wait);
     let shutdown = open.shutdown.clone();
-    let ready = waiting.until_ready(&config, &shutdown.abandoning);
+    let ready = Box::pin(waiting.until_ready(&config, &shutdown.abandoning));
     if let Some(Err(problems)) = shutdown.draining.run_until_cancelled(ready).await {
         return RunResult::before_it_began(problems);
     }

@@ -125,7 +125,7 @@ fn facts(page: &mut String, end: &SummaryLine) {
     };
     let mut sources = end.sources.join(" ");
     if let Some(file) = &end.keys_from {
-        sources += &format!(" keys from {file}");
+        let _ = write!(sources, " keys from {file}");
     }
     for line in [
         format!("Exit code {code}{meaning}."),

@@ -15,7 +15,7 @@ fn object(number: u32, key: &str) -> Value {
     })
 }
 
-fn summary(more: Value) -> Value {
+fn summary(more: &Value) -> Value {
     let mut summary = json!({
         "type": "summary", "run_id": "r1", "table": "d.t", "server": "MySQL",
         "server_version": "9.7.4", "sources": ["s3://b/a/"], "keys_from": null,
@@ -45,7 +45,7 @@ fn page(lines: &[Value]) -> String {
 
 #[test]
 fn a_page_has_the_verdict_the_counts_and_every_lane() {
-    let page = page(&[object(0, "x"), object(1, "y"), object(2, "z"), summary(json!({}))]);
+    let page = page(&[object(0, "x"), object(1, "y"), object(2, "z"), summary(&json!({}))]);
     assert!(page.contains("<p class=\"verdict good\">Loaded 3 objects in 10.0 s.</p>"), "{page}");
     assert!(page.contains("<th>rows loaded</th><td class=\"number\">30</td>"), "{page}");
     assert!(page.contains("Exit code 0: every object is in the table."), "{page}");
@@ -74,7 +74,7 @@ fn what_comes_from_outside_stays_text() {
     let page = page(&[
         object(0, evil),
         failed,
-        summary(json!({
+        summary(&json!({
             "table": evil, "server": evil, "server_version": evil, "run_id": evil,
             "version": evil, "keys_from": evil, "sources": [evil], "settings": settings,
             "pauses": pauses, "paused_seconds": {evil: 1.0},
@@ -101,7 +101,7 @@ fn what_comes_from_outside_stays_text() {
 fn the_policy_allows_the_style_and_nothing_else() {
     use base64::Engine as _;
     use sha2::Digest as _;
-    let page = page(&[summary(json!({}))]);
+    let page = page(&[summary(&json!({}))]);
     let style = page.split_once("<style>").unwrap().1.split_once("</style>").unwrap().0;
     let hash = sha2::Sha256::digest(style);
     let hash = base64::engine::general_purpose::STANDARD.encode(hash);
@@ -127,7 +127,7 @@ fn failures_are_grouped_by_their_cause_with_their_rows() {
             },
         })
     };
-    let end = summary(json!({"exit_code": 3, "objects_failed": 2, "objects_failed_new": 2}));
+    let end = summary(&json!({"exit_code": 3, "objects_failed": 2, "objects_failed_new": 2}));
     let page = page(&[failed("1"), failed("2"), end]);
     assert!(page.contains("<p class=\"verdict bad\">"), "{page}");
     let headline = "failed: 2 objects, 8 rows: &#39;x&#39; is not an integer (column n)";
@@ -145,7 +145,7 @@ fn a_check_says_what_would_go_wrong() {
         "error": null, "would": "load", "bad_rows": 1, "duplicates": 1, "would_be_rejected": 2,
         "first_rows": [{"line": 3, "column": "n", "code": 1366, "reason": "'x' is bad"}],
     });
-    let end = summary(json!({
+    let end = summary(&json!({
         "objects_checked": 1, "would_load": 1, "would_lose_rows": 1, "would_be_rejected": 2,
         "exit_code": 7,
     }));
@@ -158,9 +158,9 @@ fn a_check_says_what_would_go_wrong() {
 fn several_runs_are_on_one_page_and_a_killed_one_too() {
     let mut picture = read(&[
         object(0, "x"),
-        summary(json!({"table": "d.one"})),
+        summary(&json!({"table": "d.one"})),
         object(1, "y"),
-        summary(json!({"table": "d.two", "exit_code": 130, "error": {
+        summary(&json!({"table": "d.two", "exit_code": 130, "error": {
             "code": "interrupted", "message": "the run was stopped by SIGINT"
         }})),
     ])
@@ -179,7 +179,7 @@ fn an_older_report_lacks_some_fields_and_is_drawn() {
     old.as_object_mut().unwrap().retain(|name, _| {
         ["type", "status", "bucket", "key", "rows", "seconds"].contains(&name.as_str())
     });
-    assert!(page(&[old, summary(json!({}))]).contains("Loaded 3 objects"));
+    assert!(page(&[old, summary(&json!({}))]).contains("Loaded 3 objects"));
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn ten_thousand_objects_make_a_page_of_bounded_size() {
     for number in 0..10_000 {
         picture.add(&to_line(&object(number % 600, &format!("{number}")))).unwrap();
     }
-    picture.add(&to_line(&summary(json!({"ended_at": "2026-01-31T18:01:00Z"})))).unwrap();
+    picture.add(&to_line(&summary(&json!({"ended_at": "2026-01-31T18:01:00Z"})))).unwrap();
     let page = picture.page();
     assert!(page.len() < 500_000, "{}", page.len());
     assert_eq!(page.matches("class=\"hit\"").count(), 300);

@@ -1,5 +1,7 @@
 //! The texts of a picture.
 
+use std::fmt::Write as _;
+
 use indicatif::{HumanBytes, HumanCount};
 
 use super::run::{STAGES, WorkSpan};
@@ -62,21 +64,22 @@ pub(super) fn row_rate(rate: f64) -> String {
 
 /// Returns what is shown about an object or part that is pointed at.
 pub(super) fn span_text(span: &WorkSpan) -> String {
+    // Writing to a String cannot fail.
     let mut text = format!("{}: {}", span.name, span.status.replace('_', " "));
     if let Some(rows) = span.rows {
-        text += &format!(", {} rows", HumanCount(rows));
+        let _ = write!(text, ", {} rows", HumanCount(rows));
     }
     if let Some(bytes) = span.bytes {
-        text += &format!(", {}", HumanBytes(bytes));
+        let _ = write!(text, ", {}", HumanBytes(bytes));
     }
     for (stage, seconds) in STAGES.iter().zip(span.stages).filter(|(_, seconds)| *seconds > 0.0) {
-        text += &format!(", {stage} {}", shown_seconds(seconds));
+        let _ = write!(text, ", {stage} {}", shown_seconds(seconds));
     }
     if span.objects > 1 {
-        text += &format!(" (with {} objects in one transaction)", span.objects);
+        let _ = write!(text, " (with {} objects in one transaction)", span.objects);
     }
     if span.attempts > 1 {
-        text += &format!(", {} attempts", span.attempts);
+        let _ = write!(text, ", {} attempts", span.attempts);
     }
     text
 }

@@ -103,5 +103,6 @@ fn facts(end: &SummaryLine) -> RunFacts {
         keys_from: None,
         started_at: jiff::Timestamp::UNIX_EPOCH,
         settings: std::collections::BTreeMap::new(),
+        job: end.job_name.clone(),
     }
 }

@@ -1,6 +1,6 @@
 //! The verdicts on records, which are lines of JSON, and their form for the server.
 
-use super::{Item, RowFault, RowRules, RowVerdict, is_rewritten};
+use super::{Item, Rewriting, RowFault, RowRules, RowVerdict, is_rewritten};
 use crate::nearest::nearest;
 use crate::printable::printable;
 use crate::sql_text::{quote_identifier, same_name};
@@ -22,7 +22,7 @@ impl RowRules {
         line: &[u8],
         scratch: &mut Vec<u8>,
     ) -> RowVerdict {
-        let mut verdict = RowVerdict { is_rewritten: true, ..RowVerdict::default() };
+        let mut verdict = RowVerdict { rewriting: Rewriting::Form, ..RowVerdict::default() };
         let Ok(record) = reader.read(line) else {
             return RowVerdict { is_bad: true, ..verdict };
         };
@@ -37,9 +37,11 @@ impl RowRules {
                 Verdict::Bad(_) => verdict.is_bad = true,
                 Verdict::Loss(kind) => {
                     verdict.is_noted = true;
-                    verdict.has_other_text |= is_rewritten(kind);
+                    if is_rewritten(kind) {
+                        verdict.rewriting = Rewriting::Values;
+                    }
                 }
-                Verdict::ExactAs | Verdict::ExactNull => verdict.has_other_text = true,
+                Verdict::ExactAs | Verdict::ExactNull => verdict.rewriting = Rewriting::Values,
                 Verdict::Exact | Verdict::ServerDecides => {}
             }
         }

@@ -11,7 +11,7 @@ use crate::dialect::{
     NameConfig, Preset,
 };
 use crate::split::{CutRow, Field, FieldReader};
-use crate::values::{Readings, RowRules, Server};
+use crate::values::{Readings, Rewriting, RowRules, Server};
 
 /// Returns the rules for columns of a type, and for variables, some with paths.
 fn rules(column_type: &str, items: &[(&str, Option<&str>)], extra: ExtraColumns) -> RowRules {
@@ -174,7 +174,7 @@ proptest! {
         let verdict = rules.judge(&row, &mut Vec::new());
         let is_faultless = rules.faults(line.as_bytes()).is_empty();
         prop_assert_eq!(is_faultless, !verdict.is_bad && !verdict.is_noted, "{}", line);
-        if !verdict.is_bad && !verdict.has_other_text {
+        if !verdict.is_bad && verdict.rewriting == Rewriting::Form {
             let (mut by_rules, mut copied) = (Vec::new(), Vec::new());
             rules.rewrite(&row, &mut by_rules);
             rules.copy_texts(&row, &mut copied);
