@@ -58,6 +58,9 @@ pub(crate) async fn check_staged(
             Ok(request) => match check_one(&context, &mut worker, &request, &mut attempts).await {
                 Ok(mut checked) => {
                     checked.first_notes = first_noted(&context, &request).await;
+                    if !context.has_lines() {
+                        checked.shown.iter_mut().for_each(|bad| bad.line = None);
+                    }
                     Ok(checked)
                 }
                 Err(error) => Err(error),

@@ -185,13 +185,17 @@ impl<W: ByteObserver> BlockSink<W> {
             self.begin(object, &head, true)?;
             self.take_begun(object, &head)?;
         }
-        if let Packing::Packed(mut unpacker) = std::mem::replace(&mut self.packing, Packing::Plain)
-        {
-            let finished = self.unpack(object, &mut unpacker, &[], true);
-            self.packing = Packing::Packed(unpacker);
-            finished?;
+        match std::mem::replace(&mut self.packing, Packing::Plain) {
+            Packing::Packed(mut unpacker) => {
+                let finished = self.unpack(object, &mut unpacker, &[], true);
+                self.packing = Packing::Packed(unpacker);
+                finished
+            }
+            other => {
+                self.packing = other;
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     /// Returns the whole object, if it is to be decoded.

@@ -251,7 +251,7 @@ async fn other_objects_are_refused_and_so_is_parquet_elsewhere(env: TestEnv) -> 
     env.put("gz", crate::packed::gzip(b"1\ta\n2\tb\n")?)?;
     env.put("nothing", "")?;
     let ended = load(&env, 3, &[]).await?;
-    ended.says("etl/text: this is not Parquet data")?;
+    ended.says("2 objects: this is not Parquet data\n  s3://etl/nothing\n  s3://etl/text\n")?;
     ended.says("etl/gz: this is gzip data, not Parquet data")?;
     for key in ["text", "gz", "nothing"] {
         expect_failure(&env, "report", key, "unsupported_format")?;

@@ -17,9 +17,8 @@ use crate::support::lines::expect_failure;
 use crate::support::program::TestEnv;
 
 fn sample(codec: Compression) -> Result<Vec<u8>> {
-    let texts: ArrayRef = Arc::new(StringArray::from_iter(
-        (0..300).map(|row| (row % 3 > 0).then(|| "x".repeat(row % 7))),
-    ));
+    let texts = (0..300).map(|row| (row % 3 > 0).then(|| "x".repeat(row % 7)));
+    let texts: ArrayRef = Arc::new(texts.collect::<StringArray>());
     let numbers: ArrayRef = Arc::new(Float64Array::from_iter_values((0..300).map(f64::from)));
     let properties = WriterProperties::builder().set_compression(codec).build();
     let columns = [("id", ids(0..300)), ("s", texts), ("d", numbers), ("name", names(0..300))];
