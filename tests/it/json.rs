@@ -162,7 +162,7 @@ async fn settings_of_delimited_text_are_refused_beside_json(env: TestEnv) -> Res
         (&["--format", "json", "--match-columns", "position"], "the keys of JSON are names"),
         (&["--format", "jsonl", "--match-columns", "name"], "match-columns is for delimited text"),
         (&["--format", "jsonl", "--rows-at", "$.a"], "rows-at is for format json"),
-        (&["--field", "id=$.a"], "field is for JSON, and format is delimited"),
+        (&["--field", "id=$.a"], "field is for JSON and Parquet, and format is delimited"),
         (&["--format", "jsonl", "--charset", "latin1"], "charset names another character set"),
         (&["--format", "jsonl", "--field", "id=$.*"], "a path names one value"),
         (&["--format", "jsonl", "--field", "id=$[0]"], "a record has members, and no elements"),
