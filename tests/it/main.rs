@@ -110,7 +110,7 @@ const LONG_TEST_LIMIT: Duration = Duration::from_secs(4 * 3600);
 /// The number of tests per core that run at once. Most of them wait most of the time.
 const TESTS_PER_CORE: usize = 2;
 /// The modules whose tests run alone, because they count what happens within milliseconds.
-const ALONE: [&str; 2] = ["::batches::", "::contents::a_batch"];
+const ALONE: [&str; 3] = ["::batches::", "::contents::a_batch", "::round_trips::objects_that"];
 /// The number of tests that could run at once, if there were threads for them.
 const PLACES: u32 = 1024;
 /// The number of tests that the list of the slowest names.

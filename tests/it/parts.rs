@@ -715,7 +715,9 @@ async fn memory_does_not_grow_with_the_object(env: TestEnv) -> Result<()> {
     let (ended, most_kib) = finish_with_peak(child).await?;
     ended.expect(0)?;
     ensure!(env.count("t").await? == 12_000);
-    ensure!(most_kib < 64 * 1024, "{most_kib} KiB resident at most");
+    // The code of a debug build alone takes some 43 MiB, more than twice as much as that of a
+    // package.
+    ensure!(most_kib < 80 * 1024, "{most_kib} KiB resident at most");
     Ok(())
 }
 
