@@ -42,9 +42,14 @@
 //! # Memory
 //!
 //! A decoder holds a page and a dictionary of each column that it reads, and one batch of rows.
-//! [`ParquetRows::memory_bytes`] is an estimate from the footer, which is reserved before the
+//! `ParquetRows::memory_bytes` is an estimate from the footer, which is reserved before the
 //! decoder begins. It depends on the number of columns and the size of pages, and hardly on the
 //! number of rows.
+
+#![cfg_attr(
+    not(feature = "columnar"),
+    allow(dead_code, reason = "nothing reads Parquet in a program without the feature")
+)]
 
 mod pairing;
 mod source_kind;

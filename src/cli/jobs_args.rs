@@ -14,8 +14,8 @@ use crate::small_file;
 /// The options that name a jobs file and some of its jobs.
 #[derive(Args)]
 pub struct JobsArgs {
-    /// Do this for each job of this TOML file, which has a [[job]] for each table, with the keys of
-    /// the configuration file. Settings above the first job are for all of them.
+    /// Do this for each job of this TOML file, which has a `[[job]]` for each table, with the
+    /// keys of the configuration file. Settings above the first job are for all of them.
     #[arg(
         long,
         value_name = "FILE",

@@ -17,10 +17,6 @@ pub(crate) enum Tail {
 }
 
 fn absent() -> ColumnarFault {
-    // Named here so that the types stay in use.
-    let _ = super::pairing::text_form;
-    let _ = super::pairing::remedy;
-    let _ = ColumnarFault::damaged::<String>;
     ColumnarFault::unsupported("this program was built without Parquet", "")
 }
 
