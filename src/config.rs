@@ -14,6 +14,7 @@ mod json;
 mod ledger;
 mod load;
 mod metrics;
+mod other_formats;
 mod parquet;
 mod readings;
 pub(crate) mod resolve;

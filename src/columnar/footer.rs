@@ -333,17 +333,7 @@ fn kind_of(field: &Type, arrow: &DataType) -> SourceKind {
         (ConvertedType::ENUM, _) => SourceKind::Text,
         (ConvertedType::BSON, _) => SourceKind::Opaque,
         (_, DataType::Boolean) => SourceKind::Boolean,
-        (
-            _,
-            DataType::Int8
-            | DataType::Int16
-            | DataType::Int32
-            | DataType::Int64
-            | DataType::UInt8
-            | DataType::UInt16
-            | DataType::UInt32
-            | DataType::UInt64,
-        ) => SourceKind::Integer,
+        (_, integer) if integer.is_integer() => SourceKind::Integer,
         (_, DataType::Float16 | DataType::Float32) => SourceKind::Float,
         (_, DataType::Float64) => SourceKind::Double,
         (_, DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale)) if *scale >= 0 => {

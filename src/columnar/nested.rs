@@ -32,14 +32,7 @@ pub(super) fn is_known(data_type: &DataType) -> bool {
 fn scalar(data_type: &DataType) -> Option<(TextForm, bool)> {
     Some(match data_type {
         DataType::Boolean => (TextForm::Word, false),
-        DataType::Int8
-        | DataType::Int16
-        | DataType::Int32
-        | DataType::Int64
-        | DataType::UInt8
-        | DataType::UInt16
-        | DataType::UInt32
-        | DataType::UInt64 => (TextForm::Digits, false),
+        integer if integer.is_integer() => (TextForm::Digits, false),
         DataType::Float16 | DataType::Float32 | DataType::Float64 => (TextForm::Shortest, false),
         DataType::Decimal128(..) | DataType::Decimal256(..) => (TextForm::Decimal, true),
         DataType::Date32 => (TextForm::Day, true),

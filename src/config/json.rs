@@ -2,11 +2,12 @@
 
 use super::conflicts::contradiction;
 use super::format::column_or_variable;
+use super::other_formats::{is_for_another, of_dialect, report};
 use crate::dialect::{
     ColumnOrVariable, Dialect, ExtraColumns, FormatConfig, JsonFormat, JsonLayout, JsonPath,
     JsonStep, MissingColumns, MissingKeys, ObjectFormat, PartitionColumns, Preset,
 };
-use crate::settings::{Origin, Resolver, Setting, table as s};
+use crate::settings::{Origin, Resolver, table as s};
 
 /// Returns the format of the objects, and the reading of those that hold JSON.
 pub(super) fn resolve(resolver: &mut Resolver) -> (ObjectFormat, JsonFormat) {
@@ -47,15 +48,6 @@ fn check(resolver: &mut Resolver, json: &JsonFormat, format: ObjectFormat, has_r
     }
 }
 
-fn is_for_another(resolver: &mut Resolver, setting: &'static Setting, why: &str) {
-    contradiction(
-        resolver,
-        &format!("{} {why}", setting.name),
-        [setting, &s::FORMAT],
-        &format!("leave out --{}, or choose another --format", setting.name),
-    );
-}
-
 /// Reports settings of text with delimiters beside JSON.
 pub(super) fn check_text(
     resolver: &mut Resolver,
@@ -66,25 +58,13 @@ pub(super) fn check_text(
     if format.json.is_none() {
         return;
     }
-    let sent = &format.dialect;
-    let parts = [
-        (&s::PRESET, preset != Preset::Mysql),
-        (&s::FIELDS_TERMINATED_BY, dialect.fields_terminated_by != sent.fields_terminated_by),
-        (&s::FIELDS_ENCLOSED_BY, dialect.fields_enclosed_by != sent.fields_enclosed_by),
-        (&s::FIELDS_ESCAPED_BY, dialect.fields_escaped_by != sent.fields_escaped_by),
-        (&s::LINES_TERMINATED_BY, dialect.lines_terminated_by != sent.lines_terminated_by),
+    let others = [
         (&s::IGNORE_LINES, format.ignore_lines > 0),
         (&s::NULL_STRING, !format.null_strings.is_empty()),
         (&s::MISSING_COLUMNS, format.names.missing_columns == MissingColumns::Error),
     ];
-    // The parts of a preset are not reported beside it.
-    let parts = if preset == Preset::Mysql { &parts[..] } else { &parts[..1] };
-    for &(setting, is_set) in parts {
-        if is_set {
-            let why = "is for delimited text, and format is JSON";
-            is_for_another(resolver, setting, why);
-        }
-    }
+    let settings = of_dialect(preset, format, dialect).into_iter().chain(others);
+    report(resolver, settings, "is for delimited text, and format is JSON");
     if resolver.find_set(&s::MATCH_COLUMNS).is_some() {
         let why = "is for delimited text: the keys of JSON are names, whatever their order";
         is_for_another(resolver, &s::MATCH_COLUMNS, why);

@@ -4,6 +4,7 @@ use jiff::tz::TimeZone;
 
 use super::Config;
 use super::conflicts::contradiction;
+use super::other_formats::{of_dialect, report};
 use crate::choices::BinaryReading;
 use crate::dialect::{
     Dialect, FormatConfig, JsonFormat, JsonStep, MatchColumns, ObjectFormat, ParquetFormat, Preset,
@@ -55,13 +56,7 @@ pub(super) fn check_text(
     if format.parquet.is_none() {
         return;
     }
-    let sent = &format.dialect;
-    let parts = [
-        (&s::PRESET, preset != Preset::Mysql),
-        (&s::FIELDS_TERMINATED_BY, dialect.fields_terminated_by != sent.fields_terminated_by),
-        (&s::FIELDS_ENCLOSED_BY, dialect.fields_enclosed_by != sent.fields_enclosed_by),
-        (&s::FIELDS_ESCAPED_BY, dialect.fields_escaped_by != sent.fields_escaped_by),
-        (&s::LINES_TERMINATED_BY, dialect.lines_terminated_by != sent.lines_terminated_by),
+    let others = [
         (&s::IGNORE_LINES, resolver.find_set(&s::IGNORE_LINES).is_some()),
         (&s::CHARSET, format.charset.name() != "utf8mb4"),
         (&s::DECIMAL_COMMA, resolver.switch(&s::DECIMAL_COMMA)),
@@ -78,18 +73,8 @@ pub(super) fn check_text(
                 .is_some_and(|it: MatchColumns| it == MatchColumns::Position),
         ),
     ];
-    // The parts of a preset are not reported beside it.
-    let parts = if preset == Preset::Mysql { &parts[..] } else { &parts[..1] };
-    for &(setting, is_set) in parts {
-        if is_set {
-            contradiction(
-                resolver,
-                &format!("{} is for text, and format is parquet", setting.name),
-                [setting, &s::FORMAT],
-                &format!("leave out --{}, or choose another --format", setting.name),
-            );
-        }
-    }
+    let settings = of_dialect(preset, format, dialect).into_iter().chain(others);
+    report(resolver, settings, "is for text, and format is parquet");
 }
 
 /// Sets the readings of the text that Parquet becomes.
