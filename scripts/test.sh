@@ -38,5 +38,6 @@ scripts/demo.sh --small mysql
 scripts/demo.sh --small mariadb
 unset S3_TO_MYSQL_DEMO_PROGRAMS
 say "Tests"
-# Last, so that the result is what one sees.
-cargo test --locked --lib --bins --test layers --test documents --test it
+# Last, so that the result is what one sees. With --workspace, dependencies have the same features
+# as in the build before, and are not built again.
+cargo test --locked --workspace --lib --bins --test layers --test documents --test it
